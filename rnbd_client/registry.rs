@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All mapped devices of this host, and how a line of text becomes one.
+//!
+//! The registry belongs to the loaded module. A device is in its list from before the server
+//! is asked for it until after its disk is gone; so neither a name nor a number nor a link can
+//! be given twice.
+//!
+//! Lock order: the list of devices, then nothing. It is never held while the network or a
+//! disk is waited for.
+
+use block_mq::Major;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+use kernel_ext::{
+    cpu,
+    error::{
+        errno,
+        error, //
+    },
+    fmt::{
+        escape,
+        Show, //
+    },
+    sysfs::{
+        Dir,
+        StoreContext, //
+    },
+};
+use rnbd_proto::{
+    limits::{
+        MAX_DEVICES,
+        MAX_MAP_PATHS, //
+    },
+    link_name::LINK_NAME_BUF_LEN,
+    MapError,
+    MapOptions, //
+};
+use rtrs_client::OpenParams;
+use rtrs_core::{
+    address::{
+        endpoints,
+        Endpoints, //
+    },
+    global::Global,
+};
+use rtrs_proto::{
+    PathSpec,
+    SessionName, //
+};
+
+use crate::{
+    device::{
+        Device,
+        Label, //
+    },
+    session::Session,
+    sessions::{
+        Lease,
+        Sessions, //
+    },
+};
+
+/// Seconds between two attempts to reconnect a path, and how many there are: no end (`spec`
+/// of the calls into the transport).
+const RECONNECT_DELAY_S: u8 = 30;
+const MAX_RECONNECTS: i16 = -1;
+
+/// The registry of the loaded module.
+pub(crate) static REGISTRY: Global<Registry> = Global::new();
+
+/// The devices, and whether there may be more.
+struct Devices {
+    list: KVec<Arc<Device>>,
+    closed: bool,
+}
+
+/// All mapped devices of this host.
+#[pin_data]
+pub(crate) struct Registry {
+    #[pin]
+    devices: Mutex<Devices>,
+    sessions: Arc<Sessions>,
+    major: Arc<Major>,
+    /// `ctl/devices`, where the links are.
+    links: Dir<()>,
+}
+
+impl Registry {
+    /// An empty registry whose links are in `links`.
+    pub(crate) fn new(links: Dir<()>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                devices <- new_mutex!(Devices {
+                    list: KVec::new(),
+                    closed: false,
+                }),
+                sessions: Sessions::new()?,
+                major: Major::register(c"rnbd")?,
+                links,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Maps what the text asks for. Process context, may take half a minute per connection.
+    ///
+    /// # Errors
+    ///
+    /// The table of `spec` "map_device results"; each is logged once, with what to do.
+    pub(crate) fn map(self: &Arc<Self>, text: &[u8]) -> Result {
+        let options =
+            MapOptions::parse(text, cpu::nr_cpu_ids()).map_err(|e| complain(&e))?;
+        let mut paths = KVec::with_capacity(MAX_MAP_PATHS, GFP_KERNEL)?;
+        for (path, port) in options.paths() {
+            paths.push(parse_path(path, port)?, GFP_KERNEL)?;
+        }
+        self.refuse_twice(&options)?;
+        let lease = self.session(&options, &paths)?;
+        let device = self.insert(&options, lease)?;
+        let mapped = device.map(&self.major, &self.links);
+        if let Err(e) = mapped {
+            // Nobody else ends a device that is not there yet, but its file may be.
+            if device.begin_unmap(true).is_ok() {
+                device.unmap();
+                self.remove(&device);
+            }
+            return Err(e);
+        }
+        pr_info!("{}: mapped as rnbd{}\n", Label(&device), device.index);
+        Ok(())
+    }
+
+    /// The early test for a device that is mapped already, before a session is opened for it.
+    fn refuse_twice(&self, options: &MapOptions<'_>) -> Result {
+        self.devices.lock().check(options)
+    }
+
+    /// Finds or opens the session.
+    fn session(&self, options: &MapOptions<'_>, paths: &[Endpoints]) -> Result<Lease> {
+        let name = SessionName::new(options.sessname).map_err(|e| {
+            pr_err!("sessname={}: {}\n", escape(options.sessname), Show(e));
+            error(e.errno())
+        })?;
+        let polled = options.nr_poll_queues > 0;
+        self.sessions.acquire(&name, polled, || {
+            options.require_path().map_err(|e| complain(&e))?;
+            Session::open(&OpenParams {
+                name: &name,
+                paths,
+                port: options.dest_port,
+                reconnect_delay_s: RECONNECT_DELAY_S,
+                max_reconnects: MAX_RECONNECTS,
+                nr_poll: options.nr_poll_queues,
+            })
+            .inspect_err(|e| {
+                pr_err!(
+                    "session {}: cannot be opened ({}); {}\n",
+                    Show(&name),
+                    e.to_errno(),
+                    hint(*e)
+                );
+            })
+        })
+    }
+
+    /// Makes a device in the list, with the lowest number that is free.
+    fn insert(&self, options: &MapOptions<'_>, lease: Lease) -> Result<Arc<Device>> {
+        let mut devices = self.devices.lock();
+        devices.check(options)?;
+        devices.list.reserve(1, GFP_KERNEL)?;
+        let index = (0..MAX_DEVICES)
+            .find(|index| devices.list.iter().all(|device| device.index != *index))
+            .ok_or_else(|| {
+                pr_err!("all {} device numbers are in use; unmap a device\n", MAX_DEVICES);
+                ENOSPC
+            })?;
+        let device = Device::new(
+            index,
+            options.device_path.clone(),
+            options.access_mode,
+            options.nr_poll_queues,
+            lease,
+        )?;
+        devices.list.push(device.clone(), GFP_KERNEL)?;
+        Ok(device)
+    }
+
+    /// Forgets a device that is unmapped.
+    fn remove(&self, device: &Device) {
+        let mut devices = self.devices.lock();
+        let at = devices
+            .list
+            .iter()
+            .position(|known| core::ptr::eq(&**known, device));
+        let gone = at.and_then(|at| devices.list.remove(at).ok());
+        drop(devices);
+        drop(gone);
+    }
+
+    /// Maps nothing more and unmaps everything. Process context.
+    pub(crate) fn close(&self) {
+        self.devices.lock().closed = true;
+        loop {
+            let next = self.devices.lock().list.first().cloned();
+            let Some(device) = next else {
+                break;
+            };
+            if device.begin_unmap(true).is_ok() {
+                device.unmap();
+                self.remove(&device);
+            } else {
+                // Somebody else is at it.
+                kernel_ext::time::sleep_ms(10);
+            }
+        }
+    }
+}
+
+impl Devices {
+    /// Whether what the options ask for is still free.
+    fn check(&self, options: &MapOptions<'_>) -> Result {
+        if self.closed {
+            return Err(ENODEV);
+        }
+        let mut wanted = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
+        let mut used = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
+        let wanted = rnbd_proto::LinkName {
+            device: &options.device_path,
+            session: options.sessname,
+        }
+        .to_c_str(&mut wanted);
+        for device in &self.list {
+            // Two names that differ only in `/` and `!` have the same link.
+            if device.link_name(&mut used) == wanted {
+                pr_err!(
+                    "{}: this session has it mapped already as rnbd{}; use another sessname, or unmap it first\n",
+                    Label(device),
+                    device.index
+                );
+                return Err(EEXIST);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unmaps the device whose file `unmap_device` is being written.
+///
+/// # Errors
+///
+/// `EBUSY` if it is in use and this is not forced, `EALREADY` if it is being unmapped,
+/// `ENODEV` if the module is being unloaded.
+pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) -> Result {
+    let registry = REGISTRY.get()?;
+    device.begin_unmap(force).inspect_err(|e| {
+        let reason = match -e.to_errno() {
+            errno::EBUSY => "it is in use; unmount it, or write 'force'",
+            _ => "it is being unmapped already",
+        };
+        pr_err!("{}: not unmapped: {}\n", Label(device), reason);
+    })?;
+    // Nobody else removes the file of a device that is going, so this cannot fail; it keeps
+    // the module loaded until the write returns.
+    context.remove_self();
+    device.unmap();
+    pr_info!("{}: rnbd{} is unmapped\n", Label(device), device.index);
+    registry.remove(device);
+    Ok(())
+}
+
+/// Logs what is wrong with the text of a mapping.
+fn complain(e: &MapError<'_>) -> Error {
+    pr_err!("map_device: {}\n", Show(e));
+    error(e.errno())
+}
+
+/// Parses one `path=`.
+fn parse_path(text: &[u8], port: u16) -> Result<Endpoints> {
+    let path = PathSpec::parse(text).map_err(|e| {
+        pr_err!("path={}: {}\n", escape(text), Show(e));
+        error(e.errno())
+    })?;
+    endpoints(&path, port).inspect_err(|e| {
+        pr_err!(
+            "path={}: no such interface ({})\n",
+            escape(text),
+            e.to_errno()
+        );
+    })
+}
+
+/// What an administrator can do about a session that cannot be opened.
+fn hint(e: Error) -> &'static str {
+    match -e.to_errno() {
+        errno::ECONNRESET => "is rnbd_server loaded there, and listening on this port?",
+        errno::ETIMEDOUT => "the host does not answer; check the address and the network",
+        errno::EHOSTUNREACH => "there is no route to the host, or no RDMA device on the way",
+        errno::ENODEV => "no RDMA device has the source address",
+        errno::EEXIST => "the name or the address pair is in use",
+        errno::ENOMEM => "memory is short here or on the server",
+        _ => "see the lines above",
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The IO path: from a parsed IO message to a bio, and from its end to the answer.
+//!
+//! Called by `session.rs` in the context of the transport's completions, which may sleep a
+//! little; the end of a bio arrives in interrupt context. It must never allocate while the
+//! pool suffices, never log, and never pass on what the backend did not promise to do: ranges
+//! outside the device, changes to a read-only mapping and operations that the backend lacks
+//! are answered here.
+
+use block_bio::{
+    BackendLimits,
+    BioFlags,
+    BioOp,
+    Io,
+    Owner, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    error::errno,
+    new_irq_spinlock,
+    sync::IrqSpinLock, //
+};
+use rnbd_proto::{
+    AccessMode,
+    Flags,
+    Op, //
+};
+use rtrs_server::Operation;
+
+use crate::mapping::Mapping;
+
+/// Bytes of a sector, the unit of all positions on the wire (`spec` of the IO message).
+const SECTOR: u64 = 512;
+
+/// Priority class "real time" of an IO priority, and where the class stands in it
+/// (`include/uapi/linux/ioprio.h`).
+const CLASS_SHIFT: u32 = 13;
+const CLASS_REALTIME: u16 = 1;
+const CLASS_BEST_EFFORT: u16 = 2;
+
+/// Idle bios of one session, as many as it can have requests in flight.
+#[pin_data]
+pub(crate) struct Pool {
+    #[pin]
+    idle: IrqSpinLock<KVec<KBox<Io<InFlight>>>>,
+}
+
+impl Pool {
+    /// Allocates `depth` bios. Process context.
+    pub(crate) fn new(depth: u16) -> Result<Arc<Self>> {
+        let mut idle = KVec::with_capacity(usize::from(depth), GFP_KERNEL)?;
+        for _ in 0..depth {
+            idle.push(Io::new()?, GFP_KERNEL)?;
+        }
+        Arc::pin_init(
+            pin_init!(Self {
+                idle <- new_irq_spinlock!(idle),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// A bio; a new one only if more requests are in flight than the session has chunks, as
+    /// after the loss of a path.
+    fn take(&self) -> Result<KBox<Io<InFlight>>> {
+        if let Some(io) = self.idle.lock().pop() {
+            return Ok(io);
+        }
+        Io::new()
+    }
+
+    fn give(&self, io: KBox<Io<InFlight>>) {
+        // What does not fit was allocated on top; it is freed outside the lock.
+        let surplus = self.idle.lock().push_within_capacity(io).err();
+        drop(surplus);
+    }
+}
+
+/// What belongs to a bio in flight: the request to answer and the mapping it counts for.
+pub(crate) struct InFlight {
+    operation: Operation,
+    mapping: Arc<Mapping>,
+}
+
+impl Owner for InFlight {
+    fn done(io: KBox<Io<Self>>, payload: Self, errno: i32) {
+        let Self { operation, mapping } = payload;
+        mapping.pool.give(io);
+        operation.respond(errno);
+        mapping.gate.leave();
+    }
+}
+
+/// Carries out an IO message that is well-formed, on `mapping`. Answers it in any case.
+pub(crate) fn submit(operation: Operation, mapping: Arc<Mapping>, io: &rnbd_proto::Io) {
+    if !mapping.gate.enter() {
+        operation.respond(-errno::ENOTCONN);
+        return;
+    }
+    let Some(backend) = mapping.backend.get() else {
+        mapping.gate.leave();
+        operation.respond(-errno::ENOTCONN);
+        return;
+    };
+    let op = match check(mapping.mode, io, backend.sectors(), &backend.limits()) {
+        Ok(op) => op,
+        Err(errno) => {
+            drop(backend);
+            operation.respond(errno);
+            mapping.gate.leave();
+            return;
+        }
+    };
+    let data = match io.op {
+        Op::Read | Op::Write => operation.segment(),
+        _ => None,
+    };
+    let bio = match mapping.pool.take() {
+        Ok(bio) => bio,
+        Err(_) => {
+            drop(backend);
+            operation.respond(-errno::ENOMEM);
+            mapping.gate.leave();
+            return;
+        }
+    };
+    Io::submit(
+        bio,
+        &backend,
+        op,
+        flags(io.op, io.flags),
+        io.sector,
+        io.size,
+        data,
+        priority(io.prio),
+        InFlight { operation, mapping },
+    );
+}
+
+/// Decides whether the device may be asked for this. The errors are negative errnos.
+fn check(
+    mode: AccessMode,
+    io: &rnbd_proto::Io,
+    sectors: u64,
+    limits: &BackendLimits,
+) -> Result<BioOp, i32> {
+    let (op, changes, supported) = match io.op {
+        Op::Read => (BioOp::Read, false, true),
+        Op::Write => (BioOp::Write, true, true),
+        Op::Flush => (BioOp::Flush, false, true),
+        Op::Discard => (BioOp::Discard, true, limits.max_discard_sectors > 0),
+        Op::SecureErase => (
+            BioOp::SecureErase,
+            true,
+            limits.max_secure_erase_sectors > 0,
+        ),
+        Op::WriteZeroes => (
+            BioOp::WriteZeroes,
+            true,
+            limits.max_write_zeroes_sectors > 0,
+        ),
+    };
+    if changes && mode == AccessMode::Ro {
+        return Err(-errno::EROFS);
+    }
+    if !supported {
+        return Err(-errno::EOPNOTSUPP);
+    }
+    let size = u64::from(io.size);
+    let block = u64::from(limits.logical_block_size).max(SECTOR);
+    let aligned = size % block == 0 && io.sector % (block / SECTOR) == 0;
+    let inside = io
+        .sector
+        .checked_add(size / SECTOR)
+        .is_some_and(|end| end <= sectors);
+    if aligned && inside {
+        Ok(op)
+    } else {
+        Err(-errno::EIO)
+    }
+}
+
+/// What of a request's flags means something for its operation; the block layer complains
+/// about the rest.
+fn flags(op: Op, flags: Flags) -> BioFlags {
+    let writes = matches!(op, Op::Write);
+    BioFlags {
+        sync: flags.sync,
+        fua: writes && flags.fua,
+        preflush: writes && flags.preflush,
+        nounmap: matches!(op, Op::WriteZeroes) && flags.nounmap,
+    }
+}
+
+/// A client may ask for less than others get, not for more: real time becomes best effort.
+fn priority(prio: Option<u16>) -> u16 {
+    match prio {
+        Some(prio) if prio >> CLASS_SHIFT == CLASS_REALTIME => CLASS_BEST_EFFORT << CLASS_SHIFT,
+        Some(prio) => prio,
+        None => 0,
+    }
+}

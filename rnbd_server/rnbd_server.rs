@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rnbd_server`: exports block devices of this host to RNBD clients.
+//!
+//! A table of contents:
+//!
+//! - [`session`]: what a client has open, and its messages;
+//! - [`open`]: from a name to a mapping;
+//! - [`mapping`]: one device of one session;
+//! - [`io`]: from an IO message to a bio and back;
+//! - [`export`]: all exported devices, access rules and sysfs;
+//! - [`params`]: module parameters.
+//!
+//! RDMA is a word this crate has heard: everything it knows of a peer comes through
+//! `rtrs_server`, parsed by `rnbd_proto`.
+
+#![forbid(unsafe_code)]
+
+mod export;
+mod io;
+mod mapping;
+mod open;
+mod params;
+mod session;
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use rtrs_server::Server;
+
+use crate::{
+    export::Exports,
+    session::Sessions, //
+};
+
+module! {
+    type: RnbdServer,
+    name: "rnbd_server",
+    authors: ["The RNBD in Rust authors"],
+    description: "RDMA Network Block Device Server",
+    license: "GPL",
+}
+
+/// The loaded module.
+struct RnbdServer {
+    // The server goes first: it ends all sessions, and only then the exports are empty.
+    _server: Server,
+    _exports: Arc<Exports>,
+}
+
+impl kernel::Module for RnbdServer {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        // sysfs is there before the first client can be.
+        let exports = Exports::new(module)?;
+        let sessions: Arc<dyn rtrs_server::Ulp> = Sessions::new(exports.clone())?;
+        let port = params::PORT_NR.get();
+        let server = Server::open(sessions, port).inspect_err(|e| {
+            pr_err!(
+                "cannot listen on port {}: {}; is the port in use, and is ib_core loaded?\n",
+                port,
+                e.to_errno()
+            );
+        })?;
+        pr_info!("listening on port {}\n", port);
+        Ok(Self {
+            _server: server,
+            _exports: exports,
+        })
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A session of a client: the devices it has open, and what to do with its messages.
+//!
+//! The transport makes a session known in [`Sessions::connected`], hands its requests to
+//! [`Session::request`] and says once that it is over. IO is answered from the table of
+//! mappings, which is replaced as a whole and never changed; open and close messages take
+//! the control lock and run on a queue of their own, because they open files and wait.
+//!
+//! Ids of devices only grow: an id that a client still uses for a closed device must not lead
+//! to another one.
+//!
+//! Lock order: `control`, then the lock of the exports (`export.rs`).
+
+use kernel::{
+    impl_has_work,
+    new_mutex,
+    new_work,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
+};
+use kernel_ext::{
+    error::errno,
+    sync::ArcCell, //
+};
+use rnbd_proto::{
+    negotiate,
+    Data,
+    Message,
+    Open,
+    SessInfo,
+    SessInfoRsp, //
+};
+use rtrs_server::{
+    Direction,
+    Operation,
+    SessionFacts,
+    Ulp,
+    UlpSession, //
+};
+
+use crate::{
+    export::{
+        directory_name,
+        Exports, //
+    },
+    io::{
+        self,
+        Pool, //
+    },
+    mapping::Mapping,
+    open, //
+};
+
+/// Most devices that one session may have open, and may have opened in all its life. The
+/// wire has room for more; a peer that asks for more is not one to serve.
+pub(crate) const MAX_MAPPINGS: usize = 1024;
+
+/// The mappings of a session in the order of their ids; replaced as a whole.
+pub(crate) struct Table {
+    mappings: KVec<Arc<Mapping>>,
+}
+
+impl Table {
+    /// The mapping with the id.
+    fn find(&self, id: u32) -> Option<&Arc<Mapping>> {
+        let at = self
+            .mappings
+            .binary_search_by_key(&id, |mapping| mapping.id)
+            .ok()?;
+        self.mappings.get(at)
+    }
+
+    /// All mappings.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.mappings.iter()
+    }
+
+    /// A copy with `mapping` added, whose id is above all others.
+    fn with(&self, mapping: Arc<Mapping>) -> Result<Arc<Self>> {
+        let mut mappings = KVec::with_capacity(self.mappings.len().saturating_add(1), GFP_KERNEL)?;
+        for known in &self.mappings {
+            mappings.push(known.clone(), GFP_KERNEL)?;
+        }
+        mappings.push(mapping, GFP_KERNEL)?;
+        Ok(Arc::new(Self { mappings }, GFP_KERNEL)?)
+    }
+
+    /// A copy without the mapping `id`.
+    fn without(&self, id: u32) -> Result<Arc<Self>> {
+        let mut mappings = KVec::with_capacity(self.mappings.len(), GFP_KERNEL)?;
+        for known in self.mappings.iter().filter(|known| known.id != id) {
+            mappings.push(known.clone(), GFP_KERNEL)?;
+        }
+        Ok(Arc::new(Self { mappings }, GFP_KERNEL)?)
+    }
+}
+
+/// What the control lock of a session protects.
+pub(crate) struct Control {
+    /// The id of the next device.
+    pub(crate) next_id: u32,
+    /// No device is opened any more.
+    closed: bool,
+}
+
+/// A session of a client.
+#[pin_data]
+pub(crate) struct Session {
+    /// The name that the client gave itself; it proves nothing.
+    pub(crate) name: CString,
+    pub(crate) exports: Arc<Exports>,
+    pub(crate) pool: Arc<Pool>,
+    #[pin]
+    table: ArcCell<Table>,
+    #[pin]
+    control: Mutex<Control>,
+}
+
+impl Session {
+    fn new(facts: &SessionFacts<'_>, exports: &Arc<Exports>) -> Result<Arc<Self>> {
+        let table = Arc::new(
+            Table {
+                mappings: KVec::new(),
+            },
+            GFP_KERNEL,
+        )?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                name: directory_name(facts.name)?,
+                exports: exports.clone(),
+                pool: Pool::new(facts.queue_depth)?,
+                table <- ArcCell::new(Some(table)),
+                control <- new_mutex!(Control {
+                    next_id: 0,
+                    closed: false,
+                }),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The mappings as they are now.
+    pub(crate) fn table(&self) -> Result<Arc<Table>> {
+        self.table.get().ok_or(ENOTCONN())
+    }
+
+    /// Opens a device for the client, or finds it open; see `open.rs`. Process context.
+    fn open(&self, message: &Open) -> Result<Arc<Mapping>> {
+        let mut control = self.control.lock();
+        if control.closed {
+            return Err(ENOTCONN());
+        }
+        let table = self.table()?;
+        if let Some(known) = table.iter().find(|known| known.name == message.name) {
+            // A client that lost the session repeats what it had opened.
+            return Ok(known.clone());
+        }
+        let mapping = open::mapping(self, &mut control, &table, message)?;
+        match table.with(mapping.clone()) {
+            Ok(table) => {
+                drop(self.table.set(Some(table)));
+                Ok(mapping)
+            }
+            Err(e) => {
+                mapping.close(&self.exports);
+                Err(e)
+            }
+        }
+    }
+
+    /// Closes the device with the id; one that is not open is closed already.
+    fn close(&self, id: u32) -> Result {
+        let _control = self.control.lock();
+        let table = self.table()?;
+        let Some(mapping) = table.find(id).cloned() else {
+            return Ok(());
+        };
+        drop(self.table.set(Some(table.without(id)?)));
+        mapping.close(&self.exports);
+        Ok(())
+    }
+
+    /// Answers an open or close message. Process context, may sleep for long.
+    fn control(&self, operation: Operation, message: &Message) {
+        let status = match message {
+            Message::Open(open) => match self.open(open) {
+                Ok(mapping) => open::answer(&operation, &mapping),
+                Err(e) => {
+                    open::refused(self, open, e);
+                    e.to_errno()
+                }
+            },
+            Message::Close(close) => match self.close(close.device_id) {
+                Ok(()) => 0,
+                Err(e) => e.to_errno(),
+            },
+            _ => -errno::EINVAL,
+        };
+        operation.respond(status);
+    }
+}
+
+/// The number for "not connected", which the kernel crate has no name for.
+#[expect(non_snake_case, reason = "it stands beside the kernel's error codes")]
+fn ENOTCONN() -> Error {
+    kernel_ext::error::error(errno::ENOTCONN)
+}
+
+/// An open or close message on its way through the control queue.
+#[pin_data]
+struct ControlWork {
+    session: Arc<Session>,
+    message: Message,
+    #[pin]
+    operation: Mutex<Option<Operation>>,
+    #[pin]
+    work: Work<ControlWork>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for ControlWork { self.work }
+}
+
+impl WorkItem for ControlWork {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let operation = this.operation.lock().take();
+        if let Some(operation) = operation {
+            this.session.control(operation, &this.message);
+        }
+    }
+}
+
+/// The handle that the transport has of a session.
+struct Handle(Arc<Session>);
+
+impl Handle {
+    fn enqueue(&self, operation: Operation, message: Message) -> Result {
+        // An operation that is dropped on failure is answered with an error by the transport.
+        let work = Arc::pin_init(
+            try_pin_init!(ControlWork {
+                session: self.0.clone(),
+                message,
+                operation <- new_mutex!(Some(operation)),
+                work <- new_work!("rnbd_server::ControlWork"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let _ = self.0.exports.control().queue().enqueue(work);
+        Ok(())
+    }
+}
+
+impl UlpSession for Handle {
+    fn request(&self, operation: Operation) {
+        let data = match operation.direction() {
+            Direction::Read => Data::ToClient(operation.data_len()),
+            Direction::Write => Data::FromClient(operation.data_len()),
+        };
+        let message = match Message::parse(operation.user(), data) {
+            Ok(message) => message,
+            Err(e) => {
+                operation.respond(e.errno());
+                return;
+            }
+        };
+        match message {
+            Message::Io(io) => {
+                let found = self.0.table.get().and_then(|table| table.find(io.device_id).cloned());
+                match found {
+                    Some(mapping) => io::submit(operation, mapping, &io),
+                    None => operation.respond(-errno::ENOTCONN),
+                }
+            }
+            Message::SessInfo(info) => {
+                let status = sess_info(&operation, &info);
+                operation.respond(status);
+            }
+            Message::Open(_) | Message::Close(_) => {
+                // Without memory the operation is gone and thereby answered.
+                let _ = self.enqueue(operation, message);
+            }
+        }
+    }
+
+    fn disconnected(&self) {
+        let session = &self.0;
+        let mut control = session.control.lock();
+        control.closed = true;
+        if let Some(table) = session.table.set(None) {
+            for mapping in table.iter() {
+                mapping.close(&session.exports);
+            }
+        }
+    }
+}
+
+/// Answers the greeting of a client with the version both speak.
+fn sess_info(operation: &Operation, info: &SessInfo) -> i32 {
+    let answer = SessInfoRsp {
+        ver: negotiate(info.ver),
+    }
+    .to_bytes();
+    match operation.reply(&answer) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// The acceptor of sessions that the transport knows.
+pub(crate) struct Sessions {
+    exports: Arc<Exports>,
+}
+
+impl Sessions {
+    /// Makes the acceptor over the registry of exports.
+    pub(crate) fn new(exports: Arc<Exports>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { exports }, GFP_KERNEL)?)
+    }
+}
+
+impl Ulp for Sessions {
+    fn connected(&self, facts: SessionFacts<'_>) -> Result<Arc<dyn UlpSession>> {
+        let session = Session::new(&facts, &self.exports)?;
+        let handle: Arc<dyn UlpSession> = Arc::new(Handle(session), GFP_KERNEL)?;
+        Ok(handle)
+    }
+}

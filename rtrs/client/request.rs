@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One request on one path: composing it, posting it, and ending it exactly once
+//! (spec: rtrs 4.2 to 4.6).
+//!
+//! Every live path has a [`Slot`] for each permit. The slot's lock is held while a request
+//! is posted, so an answer cannot overtake the bookkeeping, and whatever ends a request
+//! takes it out of the slot under the lock: exactly one does.
+//!
+//! # When is a request over?
+//!
+//! The server says so with an answer, and it may lie. Pages are given back only when the
+//! device cannot touch them any more, which takes one proof of our own hardware:
+//!
+//! - the completion of the server's invalidation of this very key, or
+//! - the completion of our own invalidation, or
+//! - for a write without a key: the completion of the write, which the device fetched and
+//!   the server acknowledged, or
+//! - the end of all queue pairs of the path.
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    new_irq_spinlock,
+    rdma::{
+        self,
+        Buffer,
+        MappedSg,
+        Mr,
+        Pd,
+        QueuePair,
+        Remote,
+        SgTable,
+        Sge,
+        Token,
+        Wr,
+        MAX_SGES, //
+    },
+    sync::IrqSpinLock,
+};
+use rtrs_proto::{
+    limits::{
+        READ_MSG_LEN,
+        REQUEST_MSG_MAX,
+        WRITE_MSG_LEN, //
+    },
+    Descriptor,
+    Direction,
+    ReadMsg,
+    WriteMsg, //
+};
+
+use crate::{
+    connection::Connection,
+    fault::Fault,
+    live::Live,
+    permit::{
+        Permit,
+        Ticket, //
+    },
+};
+
+/// A request that was not accepted: the permit comes back with the reason.
+pub(crate) type Refused = (Permit, Error);
+
+/// What a user asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Operation<'a> {
+    /// Which way the data goes.
+    pub(crate) direction: Direction,
+    /// The user's header; copied.
+    pub(crate) user: &'a [u8],
+    /// Whether the permit's table is to be transferred.
+    pub(crate) data: bool,
+}
+
+/// What a request in flight waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The answer; nothing else is missing.
+    Answer,
+    /// The answer and the completion of our write, in any order.
+    AnswerAndSent,
+    /// The completion of our write; the answer is here.
+    Sent,
+    /// The completion of our invalidation; the answer is here.
+    Invalidation,
+    /// Room in the send queue to post our invalidation.
+    Room,
+}
+
+/// The memory of a request.
+enum Memory {
+    /// Not used by the request.
+    Idle(KBox<SgTable>),
+    /// Mapped for the device.
+    Mapped(MappedSg),
+}
+
+impl Memory {
+    fn release(self) -> KBox<SgTable> {
+        match self {
+            Self::Idle(table) => table,
+            Self::Mapped(mapped) => mapped.unmap(),
+        }
+    }
+}
+
+/// A request that the slot owns.
+struct InFlight {
+    ticket: Ticket,
+    memory: Memory,
+    /// The connection that carries it.
+    cid: u16,
+    stage: Stage,
+    /// The key that has to be invalid before the request may end.
+    key: Option<u32>,
+    /// What the answer said.
+    status: i32,
+    /// Whether it is counted in the path's number of requests in flight.
+    counted: bool,
+}
+
+impl InFlight {
+    fn into_permit(self) -> Permit {
+        Permit::new(self.ticket, self.memory.release())
+    }
+
+    /// Ends the request. Called without the slot's lock.
+    fn end(self, live: &Live, status: i32) {
+        if self.counted {
+            live.leave();
+        }
+        live.ulp().complete(self.into_permit(), status);
+    }
+}
+
+/// How a request is put on the wire.
+struct Plan {
+    list: [Sge; MAX_SGES],
+    len: usize,
+    /// Whether the slot's region is registered first, and whether for the peer to write.
+    register: Option<bool>,
+    /// Where the transfer goes to.
+    remote: Remote,
+    imm: u32,
+}
+
+/// The place of one permit on one live path.
+#[pin_data]
+pub(crate) struct Slot {
+    header: Buffer,
+    mr: Mr,
+    #[pin]
+    inner: IrqSpinLock<Option<InFlight>>,
+}
+
+impl Slot {
+    /// A slot with a header buffer of `header_len` bytes and a region of `pages` pages.
+    pub(crate) fn new(pd: &Arc<Pd>, header_len: usize, pages: u32) -> Result<Pin<KBox<Self>>> {
+        let gaps = pd.info().gaps_mr;
+        KBox::pin_init(
+            try_pin_init!(Self {
+                header: Pd::buffer(pd, header_len, rdma::Direction::ToDevice)?,
+                mr: Pd::mr(pd, pages, gaps)?,
+                inner <- new_irq_spinlock!(None, "rtrs_client::slot"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Submits a request. Any context.
+    pub(crate) fn submit(
+        &self,
+        live: &Live,
+        operation: &Operation<'_>,
+        permit: Permit,
+        counted: bool,
+    ) -> Result<(), Refused> {
+        let Some((cid, qp)) = live.connection_for(permit.ticket()) else {
+            return Err((permit, EINVAL));
+        };
+        let data = operation.data && permit.bytes() != 0;
+        let (ticket, table) = permit.into_parts();
+        let memory = if data {
+            let direction = match operation.direction {
+                Direction::Read => rdma::Direction::FromDevice,
+                Direction::Write => rdma::Direction::ToDevice,
+            };
+            match MappedSg::map(table, live.pd(), direction) {
+                Ok(mapped) => Memory::Mapped(mapped),
+                Err((table, error)) => return Err((Permit::new(ticket, table), error)),
+            }
+        } else {
+            Memory::Idle(table)
+        };
+        let plan = match self.compose(live, operation, &ticket, &memory) {
+            Ok(plan) => plan,
+            Err(error) => return Err((Permit::new(ticket, memory.release()), error)),
+        };
+        let bare_write = data && operation.direction == Direction::Write && plan.register.is_none();
+        let token = Token(u32::from(ticket.chunk.get()));
+        let request = InFlight {
+            ticket,
+            memory,
+            cid,
+            stage: if bare_write {
+                Stage::AnswerAndSent
+            } else {
+                Stage::Answer
+            },
+            key: plan.register.map(|_| self.mr.key()),
+            status: 0,
+            counted,
+        };
+        if counted {
+            live.enter();
+        }
+        match self.post(qp, &plan, bare_write.then_some(token), request) {
+            Ok(()) => Ok(()),
+            Err((request, error)) => {
+                if counted {
+                    live.leave();
+                }
+                if error != EAGAIN {
+                    live.fail(Fault::Post);
+                }
+                Err((request.into_permit(), error))
+            }
+        }
+    }
+
+    fn post(
+        &self,
+        qp: &QueuePair<Connection>,
+        plan: &Plan,
+        done: Option<Token>,
+        request: InFlight,
+    ) -> Result<(), (InFlight, Error)> {
+        let local = plan.list.get(..plan.len).unwrap_or(&[]);
+        let transfer = Wr::WriteImm {
+            local,
+            remote: plan.remote,
+            imm: plan.imm,
+        };
+        let mut inner = self.inner.lock();
+        if inner.is_some() {
+            // The permit is the caller's, so the slot is empty; if not, better refuse than
+            // lose a request.
+            drop(inner);
+            return Err((request, EBUSY));
+        }
+        let posted = match plan.register {
+            Some(remote_write) => {
+                let register = Wr::RegMr {
+                    mr: &self.mr,
+                    remote_write,
+                };
+                qp.post(&[register, transfer], done)
+            }
+            None => qp.post(&[transfer], done),
+        };
+        match posted {
+            Ok(()) => {
+                *inner = Some(request);
+                Ok(())
+            }
+            Err(error) => {
+                drop(inner);
+                Err((request, error))
+            }
+        }
+    }
+
+    /// Writes the header and decides what to post.
+    fn compose(
+        &self,
+        live: &Live,
+        operation: &Operation<'_>,
+        ticket: &Ticket,
+        memory: &Memory,
+    ) -> Result<Plan> {
+        let params = live.params();
+        let too_long = || error(errno::EMSGSIZE);
+        let mapped = match memory {
+            Memory::Mapped(mapped) => Some(mapped),
+            Memory::Idle(_) => None,
+        };
+        let data_len = mapped.map_or(0, MappedSg::bytes);
+        let usr_len = u16::try_from(operation.user.len()).map_err(|_| too_long())?;
+        let message_len = match (operation.direction, mapped) {
+            (Direction::Write, _) => WRITE_MSG_LEN,
+            (Direction::Read, None) => READ_MSG_LEN,
+            (Direction::Read, Some(_)) => REQUEST_MSG_MAX,
+        };
+        let header_len = operation.user.len().saturating_add(message_len);
+        // With both in bounds, data and header fit into the chunk together.
+        if header_len > live.header_len() || data_len > params.max_io() {
+            return Err(too_long());
+        }
+        let chunk = live.chunk(ticket.chunk).ok_or(EINVAL)?;
+        let off = data_len.saturating_add(u32::from(usr_len));
+        let imm = params
+            .io_immediate(ticket.chunk, off)
+            .map_err(|_| EINVAL)?
+            .encode();
+
+        let mut list = [Sge::EMPTY; MAX_SGES];
+        let (len, register, addr) = match (operation.direction, mapped) {
+            (Direction::Write, None) => (0, None, chunk.addr),
+            (Direction::Write, Some(mapped)) => {
+                // The last element is for the header.
+                let room = live.send_sge().saturating_sub(1).min(list.len());
+                let elements = list.get_mut(..room).unwrap_or(&mut []);
+                match mapped.sges(elements) {
+                    Some(used) => (used, None, chunk.addr),
+                    None => {
+                        self.map(mapped)?;
+                        *list.first_mut().ok_or(EINVAL)? = self.mr.sge();
+                        (1, Some(false), chunk.addr)
+                    }
+                }
+            }
+            (Direction::Read, mapped) => {
+                if let Some(mapped) = mapped {
+                    self.map(mapped)?;
+                }
+                // The front of the chunk is the server's, for the answer.
+                let addr = chunk.addr.checked_add(u64::from(data_len)).ok_or(EINVAL)?;
+                (0, mapped.map(|_| true), addr)
+            }
+        };
+
+        self.header.write(0, operation.user)?;
+        let at = operation.user.len();
+        match operation.direction {
+            Direction::Write => {
+                let message = WriteMsg { usr_len };
+                self.header.write(at, &message.to_bytes())?;
+            }
+            Direction::Read => {
+                let desc = mapped.map(|_| Descriptor {
+                    addr: self.mr.iova(),
+                    key: self.mr.key(),
+                    len: data_len,
+                });
+                let message = ReadMsg {
+                    usr_len,
+                    need_inval: true,
+                    desc,
+                };
+                let bytes = message.to_bytes();
+                let bytes = bytes.get(..message.wire_len()).unwrap_or(&bytes);
+                self.header.write(at, bytes)?;
+            }
+        }
+        *list.get_mut(len).ok_or(EINVAL)? = self.header.sge(0, header_len)?;
+        Ok(Plan {
+            list,
+            len: len.saturating_add(1),
+            register,
+            remote: Remote {
+                addr,
+                key: chunk.key(),
+            },
+            imm,
+        })
+    }
+
+    /// Maps memory into the region, under a key that it did not have before.
+    fn map(&self, mapped: &MappedSg) -> Result {
+        self.mr.rotate_key();
+        self.mr.map_sg(mapped)?;
+        // A list with gaps is cut off by the mapping.
+        if self.mr.len() != mapped.bytes() {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// The server answered. `invalidated` is the key whose remote invalidation this
+    /// connection has just seen. Completion context.
+    pub(crate) fn answered(
+        &self,
+        live: &Live,
+        connection: &Connection,
+        qp: &QueuePair<Connection>,
+        status: i32,
+        invalidated: Option<u32>,
+    ) -> Result<(), Fault> {
+        let mut inner = self.inner.lock();
+        let Some(request) = (*inner).as_mut().filter(|r| r.cid == connection.cid()) else {
+            return Err(Fault::Response);
+        };
+        match request.stage {
+            Stage::Answer => {}
+            Stage::AnswerAndSent => {
+                request.status = status;
+                request.stage = Stage::Sent;
+                return Ok(());
+            }
+            Stage::Sent | Stage::Invalidation | Stage::Room => return Err(Fault::Response),
+        }
+        request.status = status;
+        // What the answer claims about the key counts for nothing.
+        if request.key.is_some() && request.key != invalidated {
+            return invalidate(request, connection, qp);
+        }
+        let request = inner.take();
+        drop(inner);
+        if let Some(request) = request {
+            request.end(live, status);
+        }
+        Ok(())
+    }
+
+    /// A signaled send of this request completed: its write, or its invalidation.
+    /// Completion context.
+    pub(crate) fn sent(&self, live: &Live, connection: &Connection) -> Result<(), Fault> {
+        let mut inner = self.inner.lock();
+        let Some(request) = (*inner).as_mut().filter(|r| r.cid == connection.cid()) else {
+            return Err(Fault::Bookkeeping);
+        };
+        match request.stage {
+            Stage::AnswerAndSent => {
+                request.stage = Stage::Answer;
+                return Ok(());
+            }
+            Stage::Sent | Stage::Invalidation => {}
+            Stage::Answer | Stage::Room => return Err(Fault::Bookkeeping),
+        }
+        let request = inner.take();
+        drop(inner);
+        if let Some(request) = request {
+            let status = request.status;
+            request.end(live, status);
+        }
+        Ok(())
+    }
+
+    /// There is room in the send queue again. Completion context.
+    pub(crate) fn room(
+        &self,
+        connection: &Connection,
+        qp: &QueuePair<Connection>,
+    ) -> Result<(), Fault> {
+        let mut inner = self.inner.lock();
+        match &mut *inner {
+            Some(request) if request.cid == connection.cid() && request.stage == Stage::Room => {
+                invalidate(request, connection, qp)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends whatever is in flight, when all queue pairs of the path are gone. Process
+    /// context.
+    pub(crate) fn abort(&self, live: &Live) {
+        let request = self.inner.lock().take();
+        if let Some(request) = request {
+            // A later version may send it over another path instead.
+            request.end(live, -errno::ECONNABORTED);
+        }
+    }
+}
+
+/// Invalidates the key of an answered request; its end comes with the completion.
+fn invalidate(
+    request: &mut InFlight,
+    connection: &Connection,
+    qp: &QueuePair<Connection>,
+) -> Result<(), Fault> {
+    let Some(key) = request.key else {
+        return Err(Fault::Bookkeeping);
+    };
+    let token = Token(u32::from(request.ticket.chunk.get()));
+    match qp.post(&[Wr::LocalInv { key }], Some(token)) {
+        Ok(()) => {
+            request.stage = Stage::Invalidation;
+            Ok(())
+        }
+        Err(error) if error == EAGAIN => {
+            request.stage = Stage::Room;
+            connection.wants_room();
+            Ok(())
+        }
+        Err(_) => Err(Fault::Post),
+    }
+}

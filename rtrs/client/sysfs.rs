@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/class/rtrs-client/<session>/` (spec: rtrs 7.1, 7.2), and the list of a session's
+//! paths that belongs to it.
+//!
+//! The names and formats are what tools of the C driver read. A file that could not do
+//! what it promises is not here.
+
+use core::num::IntErrorKind;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    fmt::Show,
+    sysfs::{
+        ClassDevice,
+        Dir,
+        File,
+        Files, //
+    },
+};
+use rtrs_logic::{
+    policy::Policy,
+    reconnect::MaxAttempts, //
+};
+
+use crate::{
+    path::{
+        Known,
+        Path, //
+    },
+    session::Inner, //
+};
+
+/// The paths of a session and their directories.
+///
+/// Dropping a directory waits for functions of its files, which may wait for locks of the
+/// session; so what is here is taken out under the lock, and dropped outside.
+pub(crate) struct Tree {
+    entries: KVec<Entry>,
+    /// `paths/`; goes before the device.
+    paths: Option<Dir<()>>,
+    device: Option<ClassDevice<SessionFiles>>,
+}
+
+struct Entry {
+    /// Goes first: its files look at the path.
+    dir: Option<Dir<PathFiles>>,
+    path: Arc<Path>,
+}
+
+impl Tree {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: KVec::new(),
+            paths: None,
+            device: None,
+        }
+    }
+
+    /// Creates the session's directory, without telling user space yet.
+    ///
+    /// Fails with `EEXIST` if there is a session of this name.
+    pub(crate) fn create(&mut self, session: &Arc<Inner>) -> Result {
+        let name = CString::try_from_fmt(fmt!("{}", Show(session.name())))?;
+        let files = Arc::new(
+            SessionFiles {
+                session: session.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        let device = ClassDevice::new(&session.context().class, &name, files, false)?;
+        self.paths = Some(Dir::plain(&device, c"paths")?);
+        self.device = Some(device);
+        Ok(())
+    }
+
+    /// Tells user space about the session.
+    pub(crate) fn announce(&self) {
+        if let Some(device) = &self.device {
+            device.announce();
+        }
+    }
+
+    /// Whether the session has no path.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Lists a path, without a directory as yet.
+    pub(crate) fn add(&mut self, path: Arc<Path>) -> Result {
+        self.entries.push(Entry { path, dir: None }, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Makes the directory of a listed path.
+    ///
+    /// Fails with `EEXIST` if the session has a path between the same addresses.
+    pub(crate) fn show(&mut self, path: &Arc<Path>, name: &CStr) -> Result {
+        let paths = self.paths.as_ref().ok_or(ENODEV)?;
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| Arc::ptr_eq(&entry.path, path))
+            .ok_or(ENODEV)?;
+        let files = Arc::new(PathFiles { path: path.clone() }, GFP_KERNEL)?;
+        entry.dir = Some(Dir::new(paths, name, files)?);
+        Ok(())
+    }
+
+    /// Takes everything out.
+    #[must_use]
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::new())
+    }
+
+    /// Removes all files and answers the paths. Sleeps; not under the session's lock.
+    pub(crate) fn into_paths(self) -> Paths {
+        let Self {
+            mut entries,
+            paths,
+            device,
+        } = self;
+        for entry in &mut entries {
+            entry.dir = None;
+        }
+        drop(paths);
+        drop(device);
+        Paths(entries)
+    }
+}
+
+/// The paths of a session whose files are gone.
+pub(crate) struct Paths(KVec<Entry>);
+
+impl Paths {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Path>> {
+        self.0.iter().map(|entry| &entry.path)
+    }
+}
+
+/// The files of a session.
+pub(crate) struct SessionFiles {
+    session: Arc<Inner>,
+}
+
+impl Files for SessionFiles {
+    const FILES: &'static [File<Self>] = &[
+        File::read_write(
+            c"max_reconnect_attempts",
+            |files, page| {
+                page.emit(fmt!("{}\n", files.session.max_reconnects()));
+                Ok(())
+            },
+            |files, text, _| {
+                let max = MaxAttempts::new(decimal(text)?).ok_or(EINVAL)?;
+                files.session.set_max_reconnects(max);
+                Ok(())
+            },
+        ),
+        File::read_write(
+            c"mpath_policy",
+            |files, page| {
+                page.emit(fmt!("{}\n", Show(files.session.policy())));
+                Ok(())
+            },
+            |files, text, _| {
+                let policy = Policy::parse(text).ok_or(EINVAL)?;
+                files.session.set_policy(policy);
+                Ok(())
+            },
+        ),
+        File::read_write(
+            c"add_path",
+            |_, page| {
+                page.bytes(ADD_PATH_USAGE);
+                Ok(())
+            },
+            |_, _, _| Err(error(errno::EOPNOTSUPP)),
+        ),
+    ];
+}
+
+/// What reading `add_path` answers; tools may compare it.
+const ADD_PATH_USAGE: &[u8] = b"Usage: echo [<source addr>@]<destination addr> > add_path\n\n\
+    *addr ::= [ ip:<ipv4|ipv6> | gid:<gid> ]\n";
+
+/// The files of a path.
+pub(crate) struct PathFiles {
+    path: Arc<Path>,
+}
+
+impl Files for PathFiles {
+    const FILES: &'static [File<Self>] = &[
+        File::read_only(c"state", |files, page| {
+            let state: &[u8] = match files.path.is_connected() {
+                true => b"connected\n",
+                false => b"disconnected\n",
+            };
+            page.bytes(state);
+            Ok(())
+        }),
+        File::read_only(c"hca_name", |files, page| {
+            page.bytes(files.known()?.device.as_bytes());
+            page.bytes(b"\n");
+            Ok(())
+        }),
+        File::read_only(c"hca_port", |files, page| {
+            page.emit(fmt!("{}\n", files.known()?.port));
+            Ok(())
+        }),
+        File::read_only(c"src_addr", |files, page| {
+            page.emit(fmt!("{}\n", files.known()?.src));
+            Ok(())
+        }),
+        File::read_only(c"dst_addr", |files, page| {
+            page.emit(fmt!("{}\n", files.known()?.dst));
+            Ok(())
+        }),
+        File::read_only(c"cur_latency", |files, page| {
+            let latency = files.known()?.heartbeat.latency_ns().unwrap_or(0);
+            page.emit(fmt!("{latency} ns\n"));
+            Ok(())
+        }),
+        File::read_write(
+            c"disconnect",
+            |_, page| {
+                page.bytes(b"Usage: echo 1 > disconnect\n");
+                Ok(())
+            },
+            |files, text, _| {
+                one(text)?;
+                files.path.close();
+                Ok(())
+            },
+        ),
+    ];
+}
+
+impl PathFiles {
+    fn known(&self) -> Result<Known> {
+        self.path.known().ok_or(ENODEV)
+    }
+}
+
+/// Accepts "1", with or without a newline.
+fn one(text: &[u8]) -> Result {
+    match text {
+        b"1" | b"1\n" => Ok(()),
+        _ => Err(EINVAL),
+    }
+}
+
+/// A decimal number, with or without sign and newline.
+fn decimal(text: &[u8]) -> Result<i32> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
+    text.parse::<i32>().map_err(|wrong| match wrong.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => ERANGE,
+        _ => EINVAL,
+    })
+}

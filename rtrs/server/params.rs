@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters and what they make of every session (spec: rtrs 7.4).
+//!
+//! They are set when the module is loaded and never change afterwards. [`Config::load`] checks them
+//! once, at load; nobody reads a parameter anywhere else.
+
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+use kernel_ext::{
+    dma,
+    param_bool,
+    param_int, //
+};
+use rtrs_proto::{
+    limits,
+    ConnectReply,
+    SessionParams, //
+};
+
+param_bool! {
+    ALWAYS_INVALIDATE = true,
+    "always_invalidate",
+    "Take the client's access to a chunk away before the request in it is read (default: Y)"
+}
+
+param_int! {
+    MAX_CHUNK_SIZE: i32 = 131_072,
+    "max_chunk_size",
+    "Bytes of a chunk, headers included: a power of two, at least 8192 and two pages (default: 131072)"
+}
+
+param_int! {
+    SESS_QUEUE_DEPTH: i32 = 512,
+    "sess_queue_depth",
+    "Chunks of a session, the most requests in flight: 1 to 65535 (default: 512)"
+}
+
+param_int! {
+    SETUP_TIMEOUT_MS: i32 = 30_000,
+    "setup_timeout_ms",
+    "A path that makes no progress in being established is given up after this many milliseconds: 100 to 3600000 (default: 30000)"
+}
+
+param_int! {
+    MAX_PATHS: i32 = 1024,
+    "max_paths",
+    "Most paths of all clients together: 1 to 65536 (default: 1024)"
+}
+
+/// Milliseconds that a path may at least have for being established.
+const SETUP_TIMEOUT_MIN_MS: u32 = 100;
+/// Milliseconds that a path may at most have for being established.
+const SETUP_TIMEOUT_MAX_MS: u32 = 3_600_000;
+/// Largest value of `max_paths`.
+const PATHS_LIMIT: u32 = 65_536;
+
+/// Checked parameters.
+#[derive(Clone, Copy)]
+pub(crate) struct Config {
+    /// Depth and sizes of every session.
+    pub(crate) params: SessionParams,
+    /// Whether a chunk is closed to the client while its request is worked on.
+    pub(crate) always_invalidate: bool,
+    /// Milliseconds without progress after which a path that is being established is closed.
+    pub(crate) setup_timeout_ms: u32,
+    /// Most paths of all sessions together.
+    pub(crate) max_paths: usize,
+}
+
+impl Config {
+    /// Reads and checks the parameters; says in the log what is wrong with them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn load() -> Result<Self> {
+        let depth = positive("sess_queue_depth", SESS_QUEUE_DEPTH.get())?;
+        let chunk = positive("max_chunk_size", MAX_CHUNK_SIZE.get())?;
+        let page = u32::try_from(PAGE_SIZE).map_err(|_| EINVAL)?;
+        // A chunk is contiguous, and the page allocator has its limit (weak point S31).
+        if usize::try_from(chunk).map_or(true, |chunk| chunk > dma::MAX_LEN) {
+            pr_err!("max_chunk_size must not exceed {} bytes\n", dma::MAX_LEN);
+            return Err(EINVAL);
+        }
+        let params = SessionParams::for_server(depth, chunk, page).map_err(|e| {
+            pr_err!(
+                "sess_queue_depth={} and max_chunk_size={}: {}\n",
+                depth,
+                chunk,
+                e.as_str()
+            );
+            EINVAL
+        })?;
+        let setup_timeout_ms = positive("setup_timeout_ms", SETUP_TIMEOUT_MS.get())?;
+        if !(SETUP_TIMEOUT_MIN_MS..=SETUP_TIMEOUT_MAX_MS).contains(&setup_timeout_ms) {
+            pr_err!("setup_timeout_ms must be 100 to 3600000\n");
+            return Err(EINVAL);
+        }
+        let max_paths = positive("max_paths", MAX_PATHS.get())?;
+        if !(1..=PATHS_LIMIT).contains(&max_paths) {
+            pr_err!("max_paths must be 1 to 65536\n");
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            params,
+            always_invalidate: ALWAYS_INVALIDATE.get(),
+            setup_timeout_ms,
+            max_paths: usize::try_from(max_paths).map_err(|_| EINVAL)?,
+        })
+    }
+
+    /// Chunks of a session.
+    pub(crate) fn depth(&self) -> u32 {
+        u32::from(self.params.depth().get())
+    }
+
+    /// Work requests that one request may need on its connection's send queue: five with
+    /// invalidation (LOCAL_INV, RDMA_WRITE, SEND_WITH_INV, REG_MR, SEND_WITH_IMM), three without.
+    pub(crate) fn sends_per_request(&self) -> u32 {
+        if self.always_invalidate {
+            5
+        } else {
+            3
+        }
+    }
+
+    /// The private data with which every connection is accepted (spec: rtrs 2.3).
+    pub(crate) fn reply(&self) -> [u8; limits::CONNECT_MSG_LEN] {
+        ConnectReply::Accept {
+            params: self.params,
+            new_rkey: self.always_invalidate,
+        }
+        .to_bytes()
+    }
+}
+
+fn positive(name: &'static str, value: i32) -> Result<u32> {
+    u32::try_from(value).map_err(|_| {
+        pr_err!("{}={} is negative\n", name, value);
+        EINVAL
+    })
+}

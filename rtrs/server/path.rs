@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A path: one client address, one server address, and the connections between them
+//! (spec: rtrs 3.6).
+//!
+//! A path is made by the first connect request with its identifier, served after the info exchange,
+//! and closed exactly once: whoever takes the step to the closing state queues the work that takes
+//! it down. There is no way back; a client that returns gets a new path.
+//!
+//! What is heavy (connections, chunks, directories) is in [`Setup`] and is taken out by the close
+//! work. What remains may be dropped in any context, by whoever holds the last reference.
+//!
+//! Lock order: the setup lock of a path, the lock of its session, the registry. The setup lock is
+//! held while connections are made, while the info request is worked on, and by the close work just
+//! long enough to take everything out; a state other than `Connecting` under it means that nothing
+//! may be added (weak point S14).
+
+use kernel::{
+    impl_has_delayed_work, impl_has_work, new_delayed_work, new_mutex, new_work,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        DelayedWork,
+        Queue,
+        Work,
+        WorkItem, //
+    },
+};
+use kernel_ext::{
+    fmt::Show,
+    log::warn_limited,
+    net::SockAddr,
+    new_irq_spinlock,
+    rdma::QueuePair,
+    sync::{
+        AtomicEnum,
+        Completion,
+        Gate,
+        IrqSpinLock, //
+    },
+    sysfs::Dir,
+    time,
+    workqueue::enqueue_delayed, //
+};
+use rtrs_core::heartbeat::{
+    Heartbeat,
+    HeartbeatPath, //
+};
+use rtrs_logic::server_path::{
+    Event,
+    State, //
+};
+use rtrs_proto::{
+    ConnectRequest,
+    Immediate,
+    SessionName,
+    Uuid, //
+};
+
+use crate::{
+    chunk::Pool,
+    close,
+    connection::{
+        empty,
+        Connection,
+        Tokens, //
+    },
+    info,
+    server::Shared,
+    session::Session,
+    sysfs::PathFiles, //
+};
+
+/// A connection that the client was told is accepted.
+pub(crate) struct Established {
+    /// The context of the queue pair.
+    pub(crate) con: Arc<Connection>,
+    /// The queue pair.
+    pub(crate) qp: Arc<QueuePair<Connection>>,
+}
+
+/// What a path consists of, as far as it is there.
+pub(crate) struct Setup {
+    /// The chunks; made with the first connection.
+    pub(crate) pool: Option<Arc<Pool>>,
+    /// One place per connection, in the order of their numbers; none before the pool is there.
+    pub(crate) connections: KVec<Option<Established>>,
+    /// The directory of the path; present when the session counts the path.
+    pub(crate) dir: Option<Dir<PathFiles>>,
+}
+
+/// A path.
+#[pin_data]
+pub(crate) struct Path {
+    /// The identifier that the client made.
+    pub(crate) uuid: Uuid,
+    /// The session it belongs to.
+    pub(crate) session: Arc<Session>,
+    /// The server.
+    pub(crate) shared: Arc<Shared>,
+    /// The address of the client.
+    pub(crate) client: SockAddr,
+    /// The address of ours that the client connected to.
+    pub(crate) server: SockAddr,
+    /// How many connections the path will have.
+    pub(crate) cid_num: u16,
+    /// Its heartbeat; runs while the path is connected.
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    state: AtomicEnum<State>,
+    /// When the path last made progress in being established, in milliseconds.
+    progress_ms: Atomic<u64>,
+    /// Requests that are not over yet.
+    #[pin]
+    pub(crate) ops: Gate,
+    /// Regions were registered, or the path is being closed.
+    #[pin]
+    pub(crate) registered: Completion,
+    /// What the client calls itself, from the info request to the work on it.
+    #[pin]
+    pub(crate) name: IrqSpinLock<Option<SessionName>>,
+    /// Everything heavy.
+    #[pin]
+    pub(crate) setup: Mutex<Setup>,
+    #[pin]
+    info_work: Work<Path, INFO>,
+    #[pin]
+    close_work: Work<Path, CLOSE>,
+    #[pin]
+    timer: DelayedWork<Path, TIMER>,
+}
+
+/// The work items of a path: the info request, taking it down, and the time limit.
+const INFO: u64 = 1;
+const CLOSE: u64 = 2;
+pub(crate) const TIMER: u64 = 3;
+
+impl_has_work! {
+    impl HasWork<Self, 1> for Path { self.info_work }
+    impl HasWork<Self, 2> for Path { self.close_work }
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 3> for Path { self.timer }
+}
+
+impl Path {
+    /// A path without any connection, for `request`, which came from `client` to `server`. Process
+    /// context.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        session: &Arc<Session>,
+        request: &ConnectRequest,
+        client: SockAddr,
+        server: SockAddr,
+    ) -> Result<Arc<Self>> {
+        let heartbeat = Heartbeat::new(Default::default())?;
+        let path = Arc::pin_init(
+            pin_init!(Self {
+                uuid: request.path(),
+                session: session.clone(),
+                shared: shared.clone(),
+                client,
+                server,
+                cid_num: request.cid_num(),
+                heartbeat,
+                state: AtomicEnum::new(State::Connecting),
+                progress_ms: Atomic::new(time::now_ms()),
+                ops <- Gate::new(),
+                registered <- Completion::new(),
+                name <- new_irq_spinlock!(None, "rtrs_server::Path::name"),
+                setup <- new_mutex!(
+                    Setup {
+                        pool: None,
+                        connections: KVec::new(),
+                        dir: None,
+                    },
+                    "rtrs_server::Path::setup"
+                ),
+                info_work <- new_work!("rtrs_server::Path::info"),
+                close_work <- new_work!("rtrs_server::Path::close"),
+                timer <- new_delayed_work!("rtrs_server::Path::timer"),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(path)
+    }
+
+    /// The name of the path for the log: `client@server`.
+    pub(crate) fn name(&self) -> Show<Name<'_>> {
+        Show(Name(self))
+    }
+
+    /// The tokens of each of its queue pairs.
+    #[inline]
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::new(self.shared.config.depth())
+    }
+
+    /// Whether requests are served. Any context.
+    #[inline]
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state.load().is_connected()
+    }
+
+    /// Whether connections may be added. Any context; final only under the setup lock.
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(self.state.load(), State::Connecting)
+    }
+
+    /// Whether nobody has closed the path yet. Any context.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state.load(), State::Connecting | State::Connected)
+    }
+
+    /// The client made progress in establishing the path.
+    pub(crate) fn progress(&self) {
+        self.progress_ms.store(time::now_ms(), Relaxed);
+    }
+
+    /// Requests are served from now on. False if the path has been closed in the meantime.
+    pub(crate) fn establish(&self) -> bool {
+        self.step(Event::Established)
+    }
+
+    /// The close work is done with the path.
+    pub(crate) fn drained(&self) {
+        self.step(Event::Drained);
+    }
+
+    fn step(&self, event: Event) -> bool {
+        self.state.step(|state| state.step(event)).is_ok()
+    }
+
+    /// Closes the path; harmless if it is closed already. Any context.
+    pub(crate) fn close(self: &Arc<Self>) {
+        if self.step(Event::Close) {
+            // Whoever waits for a registration looks at the state next.
+            self.registered.complete_all();
+            // The step is taken once, so the item cannot be queued already.
+            let _ = self.queue().enqueue::<_, CLOSE>(self.clone());
+        }
+    }
+
+    /// Starts the work on the info request. Any context.
+    pub(crate) fn queue_info(self: &Arc<Self>) {
+        // If it is queued already, the client has sent two; that one will find out.
+        let _ = self
+            .shared
+            .context
+            .setup
+            .queue()
+            .enqueue::<_, INFO>(self.clone());
+    }
+
+    /// Starts the timer that closes the path unless it is established in time.
+    pub(crate) fn start_timer(self: &Arc<Self>, ms: u32) {
+        // It is queued once at the beginning, and by itself.
+        let _ = enqueue_delayed::<_, TIMER>(self.queue(), self.clone(), ms);
+    }
+}
+
+impl WorkItem<INFO> for Path {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        info::run(&this);
+    }
+}
+
+impl WorkItem<CLOSE> for Path {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        close::run(&this);
+    }
+}
+
+impl WorkItem<TIMER> for Path {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        if !this.is_connecting() {
+            return;
+        }
+        let limit = u64::from(this.shared.config.setup_timeout_ms);
+        let quiet = time::now_ms().saturating_sub(this.progress_ms.load(Relaxed));
+        match limit.checked_sub(quiet) {
+            Some(left @ 1..) => this.start_timer(u32::try_from(left).unwrap_or(u32::MAX)),
+            _ => {
+                warn_limited!("{}: not established in time, closing\n", this.name());
+                this.close();
+            }
+        }
+    }
+}
+
+/// The heartbeat's view of a path.
+pub(crate) struct Pulse {
+    path: Arc<Path>,
+    /// The queue pair of connection 0.
+    qp: Arc<QueuePair<Connection>>,
+}
+
+impl Pulse {
+    /// A view of `path`, whose connection 0 has the queue pair `qp`.
+    pub(crate) fn of(
+        path: &Arc<Path>,
+        qp: &Arc<QueuePair<Connection>>,
+    ) -> Result<Arc<dyn HeartbeatPath>> {
+        let pulse = Arc::new(
+            Self {
+                path: path.clone(),
+                qp: qp.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(pulse)
+    }
+}
+
+impl HeartbeatPath for Pulse {
+    fn send(&self, message: Immediate) -> Result {
+        match self.qp.post(&[empty(message)], None) {
+            // Without room there are answers on the way. If the client takes none of them, the
+            // next ticks notice.
+            Err(EAGAIN) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn dead(&self) {
+        if self.path.is_open() {
+            warn_limited!("{}: the client is silent, closing\n", self.path.name());
+        }
+        self.path.close();
+    }
+
+    fn queue(&self) -> &Queue {
+        self.path.queue()
+    }
+}
+
+impl Path {
+    /// The queue for the timer, the heartbeat and the close work.
+    fn queue(&self) -> &Queue {
+        self.shared.context.queue.queue()
+    }
+}
+
+/// Writes the two addresses of a path as its directory is named.
+pub(crate) struct Name<'a>(&'a Path);
+
+impl core::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}@{}", self.0.client, self.0.server)
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A server: the listeners, and what all paths share.
+//!
+//! [`Server`] is the handle that the user of the transport owns; dropping it ends everything it has
+//! begun, in the order that is written there. [`Shared`] is what paths refer to; it may outlive the
+//! handle by moments and therefore holds nothing of the user's by then.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::{
+    error::{
+        self,
+        errno, //
+    },
+    net::SockAddr,
+    rdma::{
+        self,
+        Listener, //
+    },
+    sync::Completion,
+    sysfs::Class,
+    workqueue::OwnedQueue, //
+};
+use rtrs_core::global::Global;
+use rtrs_proto::{
+    limits,
+    SessionName, //
+};
+
+use crate::{
+    connect::Acceptor,
+    params::Config,
+    path::Path,
+    registry::Registry,
+    ulp::Ulp, //
+};
+
+/// What the module has exactly once.
+pub(crate) struct Context {
+    /// The class of the sessions.
+    pub(crate) class: Class,
+    /// The queue for timers, heartbeats and for taking paths down.
+    pub(crate) queue: OwnedQueue,
+    /// The queue for connect requests and info requests.
+    pub(crate) setup: OwnedQueue,
+    /// Whether there is a server; there can be one at a time.
+    pub(crate) in_use: Atomic<bool>,
+}
+
+/// Where the module leaves it for [`Server::open`], which is called from another module.
+pub(crate) static CONTEXT: Global<Context> = Global::new();
+
+/// What all paths of a server share.
+#[pin_data]
+pub(crate) struct Shared {
+    /// The module's things.
+    pub(crate) context: Arc<Context>,
+    /// The checked parameters.
+    pub(crate) config: Config,
+    /// All sessions and paths.
+    #[pin]
+    pub(crate) registry: Mutex<Registry>,
+    /// Connect requests that wait.
+    pub(crate) pending: Atomic<u32>,
+    /// The registry is finished.
+    #[pin]
+    finished: Completion,
+    /// The user; none when the server is gone.
+    #[pin]
+    user: Mutex<Option<Arc<dyn Ulp>>>,
+}
+
+impl Shared {
+    /// Gives the session of `path` its name; see [`Registry::reserve_name`].
+    pub(crate) fn reserve_name(&self, path: &Arc<Path>, name: &SessionName) -> Result {
+        self.registry.lock().reserve_name(path, name)
+    }
+
+    /// Forgets a path that was taken down.
+    pub(crate) fn forget(&self, path: &Arc<Path>) {
+        let mut registry = self.registry.lock();
+        registry.remove(path);
+        if registry.is_finished() {
+            self.finished.complete_all();
+        }
+    }
+
+    /// The user of the transport.
+    pub(crate) fn user(&self) -> Result<Arc<dyn Ulp>> {
+        let user = self.user.lock().clone();
+        user.ok_or_else(|| error::error(errno::ESHUTDOWN))
+    }
+}
+
+/// The right to be the server. The connection manager would allow a second one on another port, but
+/// the class of the sessions has room for the names of one.
+struct InUse(Arc<Context>);
+
+impl InUse {
+    fn take(context: &Arc<Context>) -> Result<Self> {
+        if context.in_use.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        Ok(Self(context.clone()))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.in_use.xchg(false, Full);
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    listeners: [Option<Listener>; 2],
+    shared: Arc<Shared>,
+    /// Given back when all else is gone.
+    _in_use: InUse,
+}
+
+impl Server {
+    /// Listens on `port`, on all devices there are and will be, for clients that use IP addresses
+    /// and for those that use GIDs. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is a server already; otherwise that of listening for IP clients, as
+    /// `EADDRINUSE`. If only GIDs cannot be listened for, the log says so.
+    pub fn open(ulp: Arc<dyn Ulp>, port: u16) -> Result<Self> {
+        let context = CONTEXT.get()?;
+        let config = Config::load()?;
+        let in_use = InUse::take(&context)?;
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                context,
+                config,
+                registry <- new_mutex!(Registry::new(), "rtrs_server::Registry"),
+                pending: Atomic::new(0),
+                finished <- Completion::new(),
+                user <- new_mutex!(Some(ulp), "rtrs_server::Shared::user"),
+            }),
+            GFP_KERNEL,
+        )?;
+        // From here on dropping it undoes everything.
+        let mut server = Self {
+            listeners: [None, None],
+            shared,
+            _in_use: in_use,
+        };
+        let backlog = limits::LISTEN_BACKLOG.unsigned_abs();
+        let acceptor = Acceptor::new(&server.shared)?;
+        let ip = Listener::new(&SockAddr::any_v6(port), backlog, acceptor.clone())?;
+        let ib = Listener::new(&SockAddr::any_ib(port), backlog, acceptor)
+            .inspect_err(|e| {
+                pr_warn!(
+                    "port {}: clients that use GIDs cannot connect (error {})\n",
+                    port,
+                    e.to_errno()
+                );
+            })
+            .ok();
+        server.listeners = [Some(ip), ib];
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nobody asks any more, and those who asked have been answered.
+        self.listeners = [None, None];
+        let shared = &self.shared;
+        shared.registry.lock().close();
+        shared.context.setup.flush();
+
+        // Every path is told to go, and the last one says when it is gone.
+        let finished = {
+            let registry = shared.registry.lock();
+            for path in registry.paths() {
+                path.close();
+            }
+            registry.is_finished()
+        };
+        if !finished {
+            shared.finished.wait();
+        }
+        // What is left of the work items is the end of their functions.
+        shared.context.setup.flush();
+        shared.context.queue.flush();
+        rdma::flush_teardown();
+
+        let user = shared.user.lock().take();
+        drop(user);
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A session: the paths of one client, and what its user sees of them.
+//!
+//! A session begins with the first connect request that names it and ends with its last path; the
+//! registry keeps it in between. Its user and sysfs know it from the first path that serves to the
+//! last (spec: rtrs 7.3, 8.2).
+//!
+//! The lock of a session is held while its user is called and while its directories change, so that
+//! coming up and going down never overlap. See `path.rs` for the lock order.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+use kernel_ext::sysfs::{
+    ClassDevice,
+    Dir, //
+};
+use rtrs_core::address;
+use rtrs_proto::{
+    SessionName,
+    Uuid, //
+};
+
+use crate::{
+    server::Shared,
+    sysfs::PathFiles,
+    ulp::{
+        SessionFacts,
+        UlpSession, //
+    }, //
+};
+
+/// What sysfs shows of a session, in the order in which it has to go.
+struct Directories {
+    paths: Dir<()>,
+    _device: ClassDevice<()>,
+}
+
+/// What the lock of a session protects.
+struct Inner {
+    /// Paths that serve.
+    up: usize,
+    /// The user's part; present while there are any.
+    user: Option<Arc<dyn UlpSession>>,
+    /// Present while there are any.
+    directories: Option<Directories>,
+}
+
+/// A session.
+#[pin_data]
+pub(crate) struct Session {
+    /// The identifier that the client made.
+    pub(crate) uuid: Uuid,
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+impl Session {
+    /// A session without paths. Process context.
+    pub(crate) fn new(uuid: Uuid) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                uuid,
+                inner <- new_mutex!(
+                    Inner {
+                        up: 0,
+                        user: None,
+                        directories: None,
+                    },
+                    "rtrs_server::Session"
+                ),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// One more path serves: makes its directory, and asks the user about the session if it is the
+    /// first. Sleeps.
+    ///
+    /// What is returned goes back with [`Self::down`]. On an error nothing has changed.
+    pub(crate) fn up(
+        &self,
+        shared: &Arc<Shared>,
+        name: &SessionName,
+        files: Arc<PathFiles>,
+    ) -> Result<(Dir<PathFiles>, Arc<dyn UlpSession>)> {
+        let dir_name = address::path_name(&files.client(), &files.server())?;
+        let mut inner = self.inner.lock();
+        if inner.directories.is_none() {
+            inner.directories = Some(directories(shared, name)?);
+        }
+        let result = inner.add(shared, name, &dir_name, files);
+        if inner.up == 0 {
+            inner.directories = None;
+        }
+        result
+    }
+
+    /// A path no longer serves; tells the user if it was the last. All its requests are answered.
+    /// Sleeps.
+    pub(crate) fn down(&self, dir: Dir<PathFiles>) {
+        let mut inner = self.inner.lock();
+        drop(dir);
+        inner.up = inner.up.saturating_sub(1);
+        if inner.up == 0 {
+            if let Some(user) = inner.user.take() {
+                user.disconnected();
+            }
+            inner.directories = None;
+        }
+    }
+}
+
+impl Inner {
+    fn add(
+        &mut self,
+        shared: &Arc<Shared>,
+        name: &SessionName,
+        dir_name: &CStr,
+        files: Arc<PathFiles>,
+    ) -> Result<(Dir<PathFiles>, Arc<dyn UlpSession>)> {
+        let directories = self.directories.as_ref().ok_or(ENOENT)?;
+        let dir = Dir::new(&directories.paths, dir_name, files)?;
+        let user = match &self.user {
+            Some(user) => user.clone(),
+            None => shared.user()?.connected(SessionFacts {
+                name: name.as_bytes(),
+                queue_depth: shared.config.params.depth().get(),
+                max_io_size: shared.config.params.max_io(),
+            })?,
+        };
+        self.user = Some(user.clone());
+        self.up = self.up.saturating_add(1);
+        Ok((dir, user))
+    }
+}
+
+/// The device of the session and the directory of its paths. It is announced when both are there.
+fn directories(shared: &Shared, name: &SessionName) -> Result<Directories> {
+    // The field is terminated, by the invariant of a name.
+    let name = CStr::from_bytes_until_nul(name.as_field()).map_err(|_| EINVAL)?;
+    let name = CString::try_from(name)?;
+    let none = Arc::new((), GFP_KERNEL)?;
+    let device = ClassDevice::new(&shared.context.class, &name, none.clone(), false)?;
+    let paths = Dir::new(&device, c"paths", none)?;
+    device.announce();
+    Ok(Directories {
+        paths,
+        _device: device,
+    })
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of a path below `/sys/class/rtrs-server/<session>/paths/<client@server>`
+//! (spec: rtrs 7.3). They take no lock, so a directory may be removed under any.
+
+use core::fmt::Write as _;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    fmt::escape,
+    net::SockAddr,
+    sysfs::{
+        File,
+        Files,
+        Page,
+        StoreContext, //
+    },
+};
+
+use crate::path::Path;
+
+/// What the files of a path show.
+pub(crate) struct PathFiles {
+    path: Arc<Path>,
+    hca_name: KVec<u8>,
+    hca_port: u32,
+}
+
+impl PathFiles {
+    /// The files of `path`, which runs over port `hca_port` of the device `hca_name`. Process
+    /// context.
+    pub(crate) fn new(path: &Arc<Path>, hca_name: &[u8], hca_port: u32) -> Result<Arc<Self>> {
+        let mut name = KVec::new();
+        name.extend_from_slice(hca_name, GFP_KERNEL)?;
+        Ok(Arc::new(
+            Self {
+                path: path.clone(),
+                hca_name: name,
+                hca_port,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// The address of the client.
+    pub(crate) fn client(&self) -> SockAddr {
+        self.path.client
+    }
+
+    /// The address of the server.
+    pub(crate) fn server(&self) -> SockAddr {
+        self.path.server
+    }
+
+    fn show_hca_name(&self, page: &mut Page<'_>) -> Result {
+        Ok(writeln!(page, "{}", escape(&self.hca_name))?)
+    }
+
+    fn show_hca_port(&self, page: &mut Page<'_>) -> Result {
+        Ok(writeln!(page, "{}", self.hca_port)?)
+    }
+
+    fn show_src_addr(&self, page: &mut Page<'_>) -> Result {
+        Ok(writeln!(page, "{}", self.path.client)?)
+    }
+
+    fn show_dst_addr(&self, page: &mut Page<'_>) -> Result {
+        Ok(writeln!(page, "{}", self.path.server)?)
+    }
+
+    fn show_disconnect(&self, page: &mut Page<'_>) -> Result {
+        Ok(writeln!(page, "Usage: echo 1 > disconnect")?)
+    }
+
+    /// Closes the path without waiting for it. The file goes first, so that nobody can write to it
+    /// twice.
+    fn store_disconnect(&self, text: &[u8], context: &StoreContext<'_>) -> Result {
+        if !matches!(text, b"1" | b"1\n") {
+            return Err(EINVAL);
+        }
+        if context.remove_self() {
+            pr_info!("{}: disconnected by the administrator\n", self.path.name());
+        }
+        self.path.close();
+        Ok(())
+    }
+}
+
+impl Files for PathFiles {
+    const FILES: &'static [File<Self>] = &[
+        File {
+            name: c"hca_name",
+            show: Some(Self::show_hca_name),
+            store: None,
+        },
+        File {
+            name: c"hca_port",
+            show: Some(Self::show_hca_port),
+            store: None,
+        },
+        File {
+            name: c"src_addr",
+            show: Some(Self::show_src_addr),
+            store: None,
+        },
+        File {
+            name: c"dst_addr",
+            show: Some(Self::show_dst_addr),
+            store: None,
+        },
+        File {
+            name: c"disconnect",
+            show: Some(Self::show_disconnect),
+            store: Some(Self::store_disconnect),
+        },
+    ];
+}

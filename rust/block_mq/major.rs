@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block major number.
+
+use crate::gen_disk;
+use kernel::{
+    bindings,
+    prelude::*,
+    str::CStrExt,
+    sync::Arc, //
+};
+
+/// A dynamically assigned block major number, as listed in `/proc/devices`.
+///
+/// Every disk holds the major it has its numbers from. Dropping the last handle
+/// also waits until the block layer has let go of every disk of this module, so
+/// a module that drops its major last cannot be unloaded under a disk's final
+/// release. An open disk pins the module, so this wait is short.
+pub struct Major {
+    number: u32,
+    name: &'static CStr,
+}
+
+impl Major {
+    /// Takes the first free major number, under the name `name`.
+    ///
+    /// Fails with `EBUSY` if there is none left. May sleep.
+    pub fn register(name: &'static CStr) -> Result<Arc<Self>> {
+        let number = gen_disk::positive(
+            // SAFETY: `name` is a string that lives for ever; 0 asks for any
+            // free number.
+            unsafe { bindings::__register_blkdev(0, name.as_char_ptr(), None) },
+        )?;
+        Ok(Arc::new(Self { number, name }, GFP_KERNEL)?)
+    }
+
+    /// The number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Major {
+    fn drop(&mut self) {
+        gen_disk::wait_released();
+        // SAFETY: number and name are those that were registered.
+        unsafe { bindings::unregister_blkdev(self.number, self.name.as_char_ptr()) };
+    }
+}

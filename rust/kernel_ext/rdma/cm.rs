@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The client's side of the connection manager: resolve, prepare, connect.
+//!
+//! Each step consumes the value of the one before, so a step cannot be taken too early or twice;
+//! dropping a value at any point undoes everything. The waits are interruptible and sleep, so all of
+//! this is for process context. The server's side is in [`listener`](super::listener).
+
+use super::{
+    device::{
+        sealed::HasId,
+        DeviceInfo,
+        HasDevice, //
+    },
+    id::{
+        IdRef,
+        Outcome, //
+    },
+    pd::Pd,
+    qp::{
+        Context,
+        QpConfig,
+        QueuePair,
+        Token, //
+    }, //
+};
+use crate::{
+    dma::Buffer,
+    error::{
+        errno,
+        error, //
+    },
+    net::{
+        Family,
+        SockAddr, //
+    }, //
+};
+use kernel::{
+    bindings as k,
+    error::to_result,
+    ffi::{
+        c_ulong,
+        c_void, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+use rdma_bindings as c;
+
+pub use super::listener::{
+    Accept,
+    Deferred,
+    Listener,
+    Request, //
+};
+
+/// How often a lost packet is sent again before the connection breaks (rtrs.md 3.3).
+const RETRY_COUNT: u8 = 7;
+/// How often the peer's missing receive is waited for; 7 means for ever (rtrs.md 3.3).
+pub(super) const RNR_RETRY_COUNT: u8 = 7;
+
+/// Private data that came with a connection manager event; at most 255 bytes.
+#[derive(Clone)]
+pub struct PrivateData {
+    bytes: [u8; 255],
+    len: u8,
+}
+
+impl PrivateData {
+    /// No data.
+    const NONE: Self = Self {
+        bytes: [0; 255],
+        len: 0,
+    };
+
+    /// The data.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Length in bytes. Some fabrics pad it with zeroes.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies `len` bytes.
+    ///
+    /// # Safety
+    ///
+    /// `data` must be null or valid for `len` bytes.
+    unsafe fn copy(data: *const c_void, len: u8) -> Self {
+        let mut this = Self::NONE;
+        if !data.is_null() {
+            // SAFETY: the caller promises the source; 255 bytes are room for every `u8`.
+            unsafe {
+                core::ptr::copy_nonoverlapping(
+                    data.cast::<u8>(),
+                    this.bytes.as_mut_ptr(),
+                    usize::from(len),
+                )
+            };
+            this.len = len;
+        }
+        this
+    }
+
+    /// What an event carries.
+    ///
+    /// # Safety
+    ///
+    /// `event` must be valid and carry connection parameters.
+    pub(super) unsafe fn of_event(event: *mut c::rdma_cm_event) -> Self {
+        // SAFETY: the caller promises that the parameters are those of a connection, whose data is
+        // valid as long as the event.
+        unsafe {
+            let conn = &(*event).param.conn;
+            Self::copy(conn.private_data, conn.private_data_len)
+        }
+    }
+
+    /// What a reject carries, and whether the peer's consumer sent it.
+    ///
+    /// # Safety
+    ///
+    /// `event` must be a valid reject event of the valid id `id`.
+    pub(super) unsafe fn of_reject(
+        id: *mut c::rdma_cm_id,
+        event: *mut c::rdma_cm_event,
+    ) -> (bool, Self) {
+        let mut len: u8 = 0;
+        // SAFETY: the caller promises id and event; the result is null, unless the peer's consumer
+        // has rejected, and then valid for `len` bytes as long as the event.
+        unsafe {
+            let data = c::rdma_consumer_reject_data(id, event, &mut len);
+            (!data.is_null(), Self::copy(data, len))
+        }
+    }
+}
+
+/// Why a connection could not be made.
+pub enum ConnectError {
+    /// The peer has refused.
+    Rejected {
+        /// The peer's consumer did, so the data is its. Otherwise nobody listens there, or
+        /// something on the way refused.
+        consumer_defined: bool,
+        /// What came with it.
+        data: PrivateData,
+    },
+    /// Anything else: `ETIMEDOUT`, `ECONNRESET`, `EHOSTUNREACH`, `ENODEV` (device removed),
+    /// `ERESTARTSYS`, `EINVAL` for private data above 56 bytes, or the errno of the driver.
+    Failed(Error),
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A destination whose address is resolved to a device.
+pub struct Resolved {
+    id: Arc<IdRef>,
+    src: SockAddr,
+    dst: SockAddr,
+}
+
+/// Resolves an address to a device, waiting at most `timeout_ms`. Sleeps.
+///
+/// # Errors
+///
+/// `EHOSTUNREACH`, `ETIMEDOUT`, `ERESTARTSYS`, `ENODEV`, `EINVAL` (no address, or families that do
+/// not match), or what the connection manager says.
+pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Result<Resolved> {
+    let space = match dst.family() {
+        Family::V4 | Family::V6 => c::rdma_ucm_port_space_RDMA_PS_TCP,
+        Family::Ib => c::rdma_ucm_port_space_RDMA_PS_IB,
+        Family::Other => return Err(EINVAL),
+    };
+    if src.is_some_and(|src| src.family() != dst.family()) {
+        return Err(EINVAL);
+    }
+    let id = IdRef::create(space)?;
+    // SAFETY: the id is valid and not bound yet.
+    to_result(unsafe { c::rdma_set_reuseaddr(id.raw(), 1) })?;
+
+    let mut src_storage = src.map(|src| src.to_storage());
+    let src_ptr = src_storage
+        .as_mut()
+        .map_or(core::ptr::null_mut(), |src| core::ptr::from_mut(src));
+    let dst_storage = dst.to_storage();
+    id.expect()?;
+    // SAFETY:
+    // - The id is valid.
+    // - Both addresses have the size of the largest address and live for the call, which copies
+    //   them.
+    to_result(unsafe {
+        c::rdma_resolve_addr(
+            id.raw(),
+            src_ptr.cast::<k::sockaddr>(),
+            (&raw const dst_storage).cast::<k::sockaddr>(),
+            timeout_ms as c_ulong,
+        )
+    })?;
+    match id.wait(timeout_ms)? {
+        Outcome::AddrResolved => {}
+        _ => return Err(error(errno::ECONNRESET)),
+    }
+    if id.device().is_none() {
+        return Err(ENODEV);
+    }
+    let (src, dst) = id.addresses();
+    Ok(Resolved { id, src, dst })
+}
+
+impl Resolved {
+    /// Facts about the device.
+    pub fn info(&self) -> DeviceInfo {
+        device_info(&self.id)
+    }
+
+    /// Our address.
+    pub fn src(&self) -> SockAddr {
+        self.src
+    }
+
+    /// The peer's address.
+    pub fn dst(&self) -> SockAddr {
+        self.dst
+    }
+
+    /// The device's port.
+    pub fn port_num(&self) -> u32 {
+        self.id.port_num()
+    }
+
+    /// Creates the queue pair and resolves the route, waiting at most `timeout_ms`. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `pd` is of another device, `ENOMEM`, `EHOSTUNREACH`, `ETIMEDOUT`, `ERESTARTSYS`,
+    /// `ECONNRESET`, `ENODEV`, or the errno of the driver.
+    pub fn prepare<C: Context>(
+        self,
+        ctx: Arc<C>,
+        pd: &Arc<Pd>,
+        cfg: &QpConfig,
+        timeout_ms: u32,
+    ) -> Result<Prepared<C>> {
+        let prepared = Prepared::new(&self.id, ctx, pd, cfg, (self.src, self.dst))?;
+        self.id.expect()?;
+        // SAFETY: the id is valid; that its address is resolved is what `self` stands for.
+        to_result(unsafe { c::rdma_resolve_route(self.id.raw(), timeout_ms as c_ulong) })?;
+        match self.id.wait(timeout_ms)? {
+            Outcome::RouteResolved => Ok(prepared),
+            _ => Err(error(errno::ECONNRESET)),
+        }
+    }
+}
+
+impl HasId for Resolved {
+    fn id(&self) -> &Arc<IdRef> {
+        &self.id
+    }
+}
+
+impl HasDevice for Resolved {}
+
+/// Facts about the device of an id that is bound to one.
+pub(super) fn device_info(id: &Arc<IdRef>) -> DeviceInfo {
+    // SAFETY: an id that is bound to a device keeps it; `Resolved` and `Deferred`, the callers, are
+    // made of such ids only.
+    unsafe { DeviceInfo::read((*id.raw()).device) }
+}
+
+/// A queue pair that is not connected yet: only receives can be posted. Process context.
+///
+/// Dropping it destroys the queue pair.
+pub struct Prepared<C: Context> {
+    id: Arc<IdRef>,
+    qp: Arc<QueuePair<C>>,
+}
+
+impl<C: Context> Prepared<C> {
+    /// Creates the queue pair.
+    pub(super) fn new(
+        id: &Arc<IdRef>,
+        ctx: Arc<C>,
+        pd: &Arc<Pd>,
+        cfg: &QpConfig,
+        addresses: (SockAddr, SockAddr),
+    ) -> Result<Self> {
+        Ok(Self {
+            id: id.clone(),
+            qp: QueuePair::new(id, ctx, pd, cfg, addresses)?,
+        })
+    }
+
+    /// The queue pair and its id, for the one who connects it.
+    pub(super) fn parts(&self) -> (&Arc<IdRef>, &Arc<QueuePair<C>>) {
+        (&self.id, &self.qp)
+    }
+
+    /// See [`QueuePair::post_recv_once`].
+    pub fn post_recv_once(&self, buf: Buffer, token: Token) -> Result {
+        self.qp.post_recv_once(buf, token)
+    }
+
+    /// See [`QueuePair::arm_receives`].
+    pub fn arm_receives(&self, count: u32, len: u32) -> Result {
+        self.qp.arm_receives(count, len)
+    }
+
+    /// See [`QueuePair::send_wr`].
+    pub fn send_wr(&self) -> u32 {
+        self.qp.send_wr()
+    }
+
+    /// See [`QueuePair::recv_wr`].
+    pub fn recv_wr(&self) -> u32 {
+        self.qp.recv_wr()
+    }
+
+    /// Connects, waiting at most `timeout_ms` for the peer's answer, and returns the queue pair and
+    /// the peer's private data. Sleeps.
+    ///
+    /// `private` may have up to 56 bytes. `lost` of the context may be called before this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    pub fn connect(
+        self,
+        private: &[u8],
+        timeout_ms: u32,
+    ) -> Result<(Arc<QueuePair<C>>, PrivateData), ConnectError> {
+        let mut param = conn_param(private)?;
+        param.retry_count = RETRY_COUNT;
+        self.id.expect()?;
+        {
+            let guard = self.id.lock();
+            // SAFETY: the queue pair takes back the observer before it gives up its context.
+            unsafe { guard.observe(Some(self.qp.observer())) };
+            guard.connect(&mut param)?;
+        }
+        match self.id.wait(timeout_ms)? {
+            Outcome::Established(data) => Ok((self.qp, data)),
+            Outcome::Rejected {
+                consumer_defined,
+                data,
+            } => Err(ConnectError::Rejected {
+                consumer_defined,
+                data,
+            }),
+            _ => Err(ConnectError::Failed(error(errno::ECONNRESET))),
+        }
+    }
+}
+
+/// Connection parameters with private data: no RDMA READ, infinite waiting for receives.
+pub(super) fn conn_param(private: &[u8]) -> Result<c::rdma_conn_param> {
+    let mut param: c::rdma_conn_param = pin_init::zeroed();
+    param.private_data = private.as_ptr().cast();
+    param.private_data_len = u8::try_from(private.len()).map_err(|_| EINVAL)?;
+    param.rnr_retry_count = RNR_RETRY_COUNT;
+    Ok(param)
+}

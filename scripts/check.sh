@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Everything that can be said about the tree without running it: formatting,
+# compiler and clippy warnings, the three walls, licences, shell scripts. Ends
+# with `N passed, N failed`.
+
+. "$(dirname "$0")/lab/lib.sh"
+need_root
+"$TOP/scripts/lab/root.sh"
+"$TOP/scripts/lab/kernel.sh"
+cd "$TOP"
+passed=0
+failed=0
+
+# verdict NAME OUTPUT: no output is a pass.
+verdict() {
+	if [ -z "$2" ]; then
+		passed=$((passed + 1))
+		printf 'ok - %s\n' "$1"
+	else
+		failed=$((failed + 1))
+		printf 'not ok - %s\n' "$1"
+		printf '%s\n' "$2" | head -n 40 | sed 's/^/    /'
+	fi
+}
+
+rust_files() { git ls-files -- '*.rs'; }
+# Everything that is compiled into a module.
+module_files() { git ls-files -- 'include/*.rs' 'rtrs/*.rs' 'rnbd_client/*.rs' 'rnbd_server/*.rs' 'rust/*.rs'; }
+
+format() {
+	local files
+	mapfile -t files < <(rust_files | sed 's,^,/src/,')
+	in_root rustfmt --edition 2021 --check "${files[@]}" 2>&1 | head -n 60
+}
+verdict "rustfmt" "$(format)"
+
+# --- The unsafe wall: only rust/ contains unsafe ------------------------------
+verdict "unsafe only below rust/" "$(git ls-files -- 'include/*.rs' 'rtrs/*.rs' 'rnbd_client/*.rs' 'rnbd_server/*.rs' 'tests/vm/*.rs' 'tests/host/*.rs' |
+	xargs -r grep -nE '\bunsafe\b' | grep -vE 'forbid\(unsafe_code\)|:[0-9]+:\s*//' || true)"
+roots=$(sed -nE 's/^[a-z]+ +:= ((include|rtrs)\/[a-z_\/]+)$/\1.rs/p' Kbuild; echo rnbd_client/rnbd_client.rs; echo rnbd_server/rnbd_server.rs)
+verdict "every crate root outside rust/ forbids unsafe" "$(for r in $roots; do
+	grep -q '^#!\[forbid(unsafe_code)\]' "$r" || echo "$r"
+done)"
+
+# --- The kernel wall: pure crates do not know the kernel ----------------------
+verdict "the pure crates name no kernel" "$(git ls-files -- 'include/*.rs' 'rtrs/logic/*.rs' |
+	xargs -r grep -nE '\b(kernel|pin_init|kernel_ext|rdma_bindings)::' | grep -vE ':[0-9]+:\s*//' || true)"
+verdict "raw bindings occur below rust/ only" "$(git ls-files -- 'include/*.rs' 'rtrs/*.rs' 'rnbd_client/*.rs' 'rnbd_server/*.rs' |
+	xargs -r grep -nE 'kernel::bindings|rdma_bindings' | grep -vE ':[0-9]+:\s*//' || true)"
+
+# --- Habits --------------------------------------------------------------------
+verdict "no panic in module code" "$(module_files |
+	xargs -r awk 'FNR == 1 { test = 0 } /^#\[cfg\(test\)\]/ { test = 1 } !test && !/^[[:space:]]*\/\// &&
+		/\.unwrap\(\)|\.expect\(|(^|[^_a-z])(panic|todo|unimplemented|unreachable)!\(/ { print FILENAME ":" FNR ": " $0 }')"
+verdict "SAFETY comments argue" "$(rust_files | xargs -r grep -HniE 'SAFETY:\s*(TODO|FIXME|always safe|ok\b|trivial)' || true)"
+verdict "nothing left to do in the tree" "$(git ls-files | grep -vE '\.md$|^scripts/check\.sh$' | xargs -r grep -HnE '\b(TODO|FIXME|XXX)\b' || true)"
+verdict "every source has a licence line" "$(git ls-files -- '*.rs' '*.c' '*.h' '*.sh' '*.py' '*.mk' Kbuild Makefile | xargs -r grep -L 'SPDX-License-Identifier: GPL-2.0' || true)"
+verdict "no file over 600 lines" "$(git ls-files -- '*.rs' '*.c' '*.h' '*.sh' '*.py' | xargs -r wc -l | awk '$2 != "total" && $1 > 600')"
+shell_scripts() {
+	local files
+	mapfile -t files < <(git ls-files -- '*.sh' '.ci/run' | sed 's,^,/src/,')
+	in_root shellcheck -x "${files[@]}" 2>&1 | head -n 60
+}
+verdict "shellcheck" "$(shell_scripts)"
+
+# --- The compiler, with and without clippy ---------------------------------------
+lint() {
+	local log=$CACHE/log/check-$1.log
+	shift
+	if ! "$TOP/scripts/lab/modules.sh" "$@" >"$log" 2>&1; then
+		tail -n 30 "$log"
+		return
+	fi
+	grep -E '(^|: )(warning|error)' "$log" || true
+}
+verdict "no clippy warning" "$(lint clippy stock CLIPPY=1)"
+verdict "no compiler warning" "$(lint build stock)"
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]

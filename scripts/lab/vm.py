@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs lab VMs. Called by vm.sh inside the lab root; see there for the usage.
+
+Exit status: the script's own, or 97 when the kernel log holds a complaint,
+98 when a VM died without an exit status, 99 when the time was over.
+"""
+
+import argparse
+import fcntl
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import image
+from machine import Machine, die_with_parent
+
+DMESG, DIED, TIMEOUT = 97, 98, 99
+# Boot options of every lab kernel. An oops ends the machine at once; the log is
+# large enough for a whole run; the watchdogs wait long enough for an emulated
+# CPU that shares its host with other work.
+APPEND = (
+    "console=ttyS0,115200 loglevel=5 panic=-1 oops=panic log_buf_len=4M printk.devkmsg=on "
+    "sysrq_always_enabled mitigations=off tsc=reliable random.trust_cpu=on audit=0 apparmor=0 "
+    "watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60"
+)
+
+
+def qemu(opts, kernel, initrd, append, folder):
+    """The command line of one machine, without its network."""
+    accel = opts.accel
+    if opts.icount:
+        accel, opts.smp = "tcg,thread=single", 1
+    command = [
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", accel,
+        "-cpu", "host" if accel == "kvm" else "max", "-smp", str(opts.smp), "-m", str(opts.mem),
+        "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
+        "-append", f"{APPEND} {append}".strip(),
+    ]
+    if opts.icount:
+        command += ["-icount", "shift=0,sleep=off"]
+    if folder:
+        for name in ("con", "out", "ctl", "qmp"):
+            command += ["-chardev", f"socket,id={name},path={folder}/{name}"]
+        command += [
+            "-serial", "chardev:con", "-serial", "chardev:out", "-device", "virtio-serial-pci",
+            "-device", "virtserialport,chardev=ctl,nr=1,name=ctl", "-mon", "chardev=qmp,mode=control",
+        ]
+    return command
+
+
+def network(role, folder):
+    """Two NICs; the server's end listens, so the client's reconnects to a reborn server."""
+    command = []
+    for nic in range(2):
+        side = "server=on" if role == "server" else "server=off,reconnect-ms=200"
+        mac = f"52:54:00:00:0{nic}:0{1 if role == 'server' else 2}"
+        command += [
+            "-netdev", f"stream,id=n{nic},{side},addr.type=unix,addr.path={folder}/net{nic}",
+            "-device", f"virtio-net-pci,netdev=n{nic},mac={mac}",
+        ]
+    return command
+
+
+def kernel_of(kind, release):
+    """(kernel image, module folder, release) of the stock or the debug kernel."""
+    if kind == "stock":
+        return f"/usr/lib/modules/{release}/vmlinuz", f"/usr/lib/modules/{release}", release
+    with open(f"/cache/debug-{release}/release") as file:
+        debug = file.read().strip()
+    return f"/cache/debug-{release}/vmlinuz", f"/cache/debug-{release}/modules/lib/modules/{debug}", debug
+
+
+def probe_kvm(opts):
+    """Does KVM run a guest here? Asked once per boot of this machine."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        stamp = f"/cache/stamp/accel-{file.read().strip()}"
+    if not os.path.exists(stamp):
+        answer = "tcg,thread=multi"
+        if os.access("/dev/kvm", os.R_OK | os.W_OK):
+            kernel, modules, release = kernel_of("stock", opts.release)
+            base = image.make_base("/cache/initramfs", modules, release)
+            opts.accel, smp = "kvm", opts.smp
+            command = qemu(opts, kernel, f"{base}/base.img", "lab.probe=1", None)
+            try:
+                out = subprocess.run(
+                    [*command, "-serial", "stdio"], capture_output=True, timeout=20, stdin=subprocess.DEVNULL,
+                    preexec_fn=die_with_parent,
+                ).stdout
+                if b"@@lab-probe ok" in out:
+                    answer = "kvm"
+            except subprocess.TimeoutExpired:
+                pass
+            opts.smp = smp
+        os.makedirs("/cache/stamp", exist_ok=True)
+        with open(stamp + ".tmp", "w") as file:
+            file.write(answer)
+        os.rename(stamp + ".tmp", stamp)
+        print(f"accelerator: {answer.split(',')[0]}", file=sys.stderr)
+    with open(stamp) as file:
+        return file.read()
+
+
+class Run:
+    """One or two machines until both are done or the time is over."""
+
+    def __init__(self, opts):
+        self.opts, self.machines = opts, []
+        self.selector = selectors.DefaultSelector()
+        self.folder = tempfile.mkdtemp(prefix="rnbd-vm-")
+        self.deadline = time.monotonic() + opts.timeout
+        self.peer_end = None
+
+    def add(self, role, kind, append):
+        opts, tag = self.opts, f"-{role}" if role else ""
+        kernel, modules, release = kernel_of(kind, opts.release)
+        os.makedirs("/cache/initramfs", exist_ok=True)
+        with open("/cache/initramfs/lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            base = image.make_base("/cache/initramfs", modules, release)
+        initrd = f"{self.folder}/initrd{tag}"
+        image.append_overlay(base, release, f"/src/build/vm/{opts.name}/{role or 'vm'}", initrd)
+        folder = f"{self.folder}/vm{tag}"
+        os.mkdir(folder)
+        command = qemu(opts, kernel, initrd, f"{opts.append} {append}", folder)
+        if role:
+            command += network(role, self.folder)
+        command += opts.qemu
+        log = f"/src/build/logs/{opts.name}{'.' + role if role else ''}.log"
+        machine = Machine(role, folder, command, log, opts.verbose, self.on_control)
+        machine.start(self.selector)
+        self.machines.append(machine)
+
+    def peer(self, machine):
+        return next((m for m in self.machines if m is not machine), None)
+
+    def on_control(self, machine, verb, rest):
+        peer = self.peer(machine)
+        if verb == "signal" and peer:
+            peer.tell(f"signal {rest}")
+        elif verb == "exit":
+            machine.write(f"[lab] exit {rest}")
+            if peer and peer.status is None:
+                peer.tell(f"signal peer-exit {rest}")
+                self.peer_end = time.monotonic() + self.opts.grace
+        elif verb == "host":
+            sequence, _, command = rest.partition(" ")
+            machine.write(f"[lab] host: {command}")
+            machine.tell(f"reply {sequence} {self.host(machine, peer, command.split())}")
+
+    def host(self, machine, peer, words):
+        """What a script may ask of the host: its own links, and its peer's life."""
+        match words:
+            case ["link", nic, "on" | "off" as state]:
+                return machine.human(f"set_link {nic} {state}") or "ok"
+            case ["peer", "link", nic, "on" | "off" as state] if peer:
+                return peer.human(f"set_link {nic} {state}") or "ok"
+            case ["peer", "freeze"] if peer:
+                return "ok" if peer.monitor("stop") else "failed"
+            case ["peer", "thaw"] if peer:
+                return "ok" if peer.monitor("cont") else "failed"
+            case ["peer", "kill"] if peer:
+                peer.write("[lab] killed by its peer")
+                peer.expect_end = True
+                peer.kill()
+                return "ok"
+            case ["peer", "boot"] if peer and not peer.alive():
+                self.forget(peer)
+                peer.reboots += 1
+                peer.expect_end = False
+                peer.start(self.selector)
+                return "ok"
+        return "unknown"
+
+    def forget(self, machine):
+        for line in machine.lines.values():
+            # A line that ended by itself has been taken out already.
+            if line.conn and line.conn.fileno() in {k.fd for k in self.selector.get_map().values()}:
+                self.selector.unregister(line.conn)
+        machine.close()
+
+    def drain(self, seconds, until=lambda: False):
+        """Takes in what the machines say for so long, or until all have hung up."""
+        end = time.monotonic() + seconds
+        while self.selector.get_map() and (left := end - time.monotonic()) > 0 and not until():
+            for key, _ in self.selector.select(left):
+                machine, line = key.data
+                if line.conn.fileno() < 0:
+                    continue  # Closed by what another machine just asked for.
+                try:
+                    data = line.conn.recv(65536)
+                except OSError:
+                    data = b""
+                if data:
+                    line.feed(data)
+                else:
+                    self.selector.unregister(line.conn)
+                    line.flush()
+
+    def done(self):
+        return all(m.status is not None or m.expect_end for m in self.machines)
+
+    def lost(self):
+        return any(m.status is None and not m.expect_end and not m.alive() for m in self.machines)
+
+    def loop(self):
+        while True:
+            self.drain(0.5, lambda: self.done() or self.lost())
+            now = time.monotonic()
+            if self.done():
+                return 0
+            if self.lost():
+                # Nothing may be lost of what a dying kernel said.
+                self.drain(1)
+                if self.lost():
+                    return DIED
+            if now > self.deadline or (self.peer_end and now > self.peer_end):
+                for machine in self.machines:
+                    if machine.status is None:
+                        machine.write("[lab] the time is over; blocked tasks and busy CPUs follow")
+                        machine.blame(self.drain)
+                return TIMEOUT
+
+    def finish(self, how):
+        """Ends the machines, judges their logs, returns the run's status."""
+        status = next((m.status for m in reversed(self.machines) if m.status), 0) or how
+        if how in (DIED, TIMEOUT):
+            status = how
+        for machine in self.machines:
+            machine.kill()
+        self.drain(0.2)
+        for machine in self.machines:
+            self.forget(machine)
+            bad, context = machine.verdict()
+            if bad:
+                print(f"{machine.log.name[5:]}: {len(bad)} complaints in the kernel log:", file=sys.stderr)
+                print("\n".join(context), file=sys.stderr)
+                status = status or DMESG
+            if machine.status is None:
+                word = "the time was over" if how == TIMEOUT else "the VM died"
+                print(f"{self.opts.name} {machine.role}: {word}, see {machine.log.name[5:]}", file=sys.stderr)
+            machine.log.write(f"[lab] run status {status}\n")
+        self.report()
+        return status
+
+    def report(self):
+        """The failed checks (unless they were seen live) and the counts of all scripts."""
+        for machine in self.machines:
+            for text in [] if self.opts.verbose else machine.failures:
+                print(f"{machine.role}| {text}" if machine.role and text[0] != "#" else text)
+        counts = [count for machine in self.machines for count in machine.counts]
+        if counts:
+            print("{} passed, {} failed".format(*(sum(column) for column in zip(*counts))), flush=True)
+
+    def close(self):
+        for machine in self.machines:
+            machine.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("mode", choices=["run", "pair", "shell", "probe"])
+    parser.add_argument("--release", required=True)
+    parser.add_argument("--name", default="vm")
+    parser.add_argument("--timeout", type=float, default=300)
+    parser.add_argument("--grace", type=float, default=30)
+    parser.add_argument("--mem", type=int, default=2048)
+    parser.add_argument("--smp", type=int, default=2)
+    parser.add_argument("--kernel", default="stock")
+    parser.add_argument("--server-kernel")
+    parser.add_argument("--client-kernel")
+    parser.add_argument("--append", default="")
+    parser.add_argument("--server-append", default="")
+    parser.add_argument("--client-append", default="")
+    parser.add_argument("--qemu", action="append", default=[])
+    parser.add_argument("--icount", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    opts = parser.parse_args()
+    opts.qemu = [word for text in opts.qemu for word in text.split()]
+    os.makedirs("/cache/initramfs", exist_ok=True)
+    opts.accel = probe_kvm(opts)
+    if opts.mode == "probe":
+        print(opts.accel)
+        return 0
+    # vm.sh's own end is ours: leave through the clean-up below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    die_with_parent(signal.SIGTERM)
+    os.makedirs("/src/build/logs", exist_ok=True)
+    if opts.mode == "shell":
+        return shell(opts)
+    run = Run(opts)
+    try:
+        if opts.mode == "run":
+            run.add("", opts.kernel, "")
+        else:
+            run.add("server", opts.server_kernel or opts.kernel, opts.server_append)
+            run.add("client", opts.client_kernel or opts.kernel, opts.client_append)
+        return run.finish(run.loop())
+    finally:
+        run.close()
+
+
+def shell(opts):
+    """One interactive machine on this terminal; Ctrl-a x ends it."""
+    kernel, modules, release = kernel_of(opts.kernel, opts.release)
+    base = image.make_base("/cache/initramfs", modules, release)
+    with tempfile.TemporaryDirectory(prefix="rnbd-vm-") as folder:
+        initrd = f"{folder}/initrd"
+        image.append_overlay(base, release, f"/src/build/vm/{opts.name}/vm", initrd)
+        command = qemu(opts, kernel, initrd, f"{opts.append} lab.shell=1", None)
+        words = [*command, "-serial", "mon:stdio", *opts.qemu]
+        return subprocess.run(words, preexec_fn=die_with_parent).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

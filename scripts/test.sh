@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs the test suites and adds up their counts.
+#
+# usage: scripts/test.sh quick|debug|soak|host [SUITE...]
+#
+#   quick  what a change has to pass: host tests, VM tests, interop, hostile peers
+#   debug  the VM tests on the debug kernel (KASAN, lockdep, kmemleak)
+#   soak   the VM tests for MINUTES (default 60)
+#   host   the pure crates only
+#
+# With SUITE names only those run. Ends with `N passed, N failed`.
+
+. "$(dirname "$0")/lab/lib.sh"
+need_root
+MODE=${1:-quick}
+[ $# = 0 ] || shift
+ONLY=" $* "
+KERNEL=stock
+SECS=8 INTEROP_SECS=20 CYCLES=200 ROUNDS=1 SLOW=1
+case $MODE in
+quick | host) ;;
+debug) KERNEL=debug SECS=5 INTEROP_SECS=10 CYCLES=40 SLOW=4 ;;
+soak) SECS=60 INTEROP_SECS=120 CYCLES=1000 ROUNDS=1000000 ;;
+*) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
+esac
+DEADLINE=$((SECONDS + ${MINUTES:-60} * 60))
+VM=$TOP/scripts/lab/vm.sh
+PASSED=0 FAILED=0
+TABLE=()
+
+wanted() { [ "$ONLY" = "  " ] || [[ $ONLY == *" $1 "* ]]; }
+
+# count SUITE STATUS OUTPUT: takes the counts out of a suite's last line. A suite
+# that ends badly without a failed check is a failure of its own.
+count() {
+	local line passed failed
+	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$3" | tail -n 1 || true)
+	passed=${line%% *} failed=$(sed -E 's/.*, ([0-9]+) failed.*/\1/' <<<"$line")
+	: "${passed:=0}" "${failed:=0}"
+	if [ "$2" != 0 ] && [ "$failed" = 0 ]; then
+		failed=1
+		say "$1: ended with status $2; its log is $3"
+		tail -n 25 "$3" >&2
+	elif [ "$failed" != 0 ]; then
+		grep -A 3 '^not ok' "$3" | head -n 40 >&2 || true
+	fi
+	PASSED=$((PASSED + passed))
+	FAILED=$((FAILED + failed))
+	TABLE+=("$(printf '%-34s %5d passed %3d failed %5d s' "$1" "$passed" "$failed" "$((SECONDS - BEGAN))")")
+	printf '%s\n' "${TABLE[-1]}"
+}
+
+# suite NAME COMMAND...: runs a suite with its output in a log.
+suite() {
+	local name=$1 status=0
+	shift
+	wanted "$name" || return 0
+	BEGAN=$SECONDS
+	mkdir -p "$TOP/build/logs"
+	say "$name ..."
+	"$@" >"$TOP/build/logs/suite-$name.log" 2>&1 </dev/null || status=$?
+	count "$name" "$status" "$TOP/build/logs/suite-$name.log"
+}
+
+# --- host tests ---------------------------------------------------------------------
+# Cargo's own closing lines become ours.
+cargo_tests() {
+	local log status=0
+	log=$(mktemp)
+	mkdir -p "$CACHE/cargo"
+	in_root env CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/src/build/host \
+		cargo test --locked --manifest-path /src/tests/host/Cargo.toml 2>&1 | tee "$log" || status=$?
+	awk '/^test result:/ { p += $4; f += $6 } END { printf "%d passed, %d failed\n", p, f }' "$log"
+	rm -f "$log"
+	return "$status"
+}
+
+# --- VM suites ------------------------------------------------------------------------
+KO=
+vm() {
+	local name=$1 script=$2
+	shift 2
+	"$VM" run --name "$name" --kernel "$KERNEL" --ko "$KO" --script "$TOP/tests/vm/$script" "$@"
+}
+
+# pair SERVER CLIENT AI: an interop run; SERVER and CLIENT are rust or c.
+pair() {
+	local server=$KO client=$KO
+	[ "$1" = rust ] || server=$PEERS
+	[ "$2" = rust ] || client=$PEERS
+	"$VM" pair --name "interop-$1-$2-$3" --kernel "$KERNEL" --timeout $((300 * SLOW)) --mem 1536 \
+		--server-ko "$server" --client-ko "$client" \
+		--server-script "$TOP/tests/vm/interop_server.sh" --client-script "$TOP/tests/vm/interop_client.sh" \
+		--env AI="$3" --env SECS="$INTEROP_SECS"
+}
+
+# hostile AI: a peer that breaks every rule, beside an honest one.
+hostile() {
+	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
+		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
+		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1" \
+		--env 'HOSTILE_ARGS=--halfopen 20'
+}
+
+hostile_build() {
+	in_root make -C /src/tests/hostile OUT=/src/build/hostile
+}
+
+run_all() {
+	local ai server client
+	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
+	for ai in Y N; do
+		suite "loopback-$ai" vm "loopback-$ai" loopback.sh --timeout $((600 * SLOW + SECS * 5)) --mem 3072 \
+			--env AI="$ai" --env SECS="$SECS" --env CYCLES="$CYCLES"
+	done
+	for ai in Y N; do
+		suite "hostile-$ai" hostile "$ai"
+	done
+	for server in rust c; do
+		for client in rust c; do
+			# Two C ends say nothing about the debug kernel's view of our code.
+			[ "$KERNEL" = stock ] || [ "$server$client" = rustrust ] || continue
+			for ai in Y N; do
+				suite "interop-$server-$client-$ai" pair "$server" "$client" "$ai"
+			done
+		done
+	done
+}
+
+"$TOP/scripts/lab/root.sh"
+if [ "$MODE" != debug ] && [ "$MODE" != soak ]; then
+	suite host cargo_tests
+fi
+if [ "$MODE" != host ]; then
+	"$TOP/scripts/lab/kernel.sh"
+	KV=$(kernel_release)
+	[ "$MODE" != debug ] || "$TOP/scripts/lab/debug-kernel.sh"
+	"$TOP/scripts/lab/initramfs.sh"
+	"$TOP/scripts/lab/peers.sh"
+	PEERS=$CACHE/$KV/peers
+	"$TOP/scripts/lab/modules.sh" "$KERNEL"
+	if [ "$KERNEL" = debug ]; then
+		KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
+	else
+		KO=$TOP/build/$KV
+	fi
+	step "hostile peer" hostile_build
+	if [ -e "$TOP/tests/compile_fail/run.sh" ] && [ "$KERNEL" = stock ]; then
+		suite compile_fail "$TOP/tests/compile_fail/run.sh"
+	fi
+	round=0
+	while [ "$round" -lt "$ROUNDS" ] && [ "$SECONDS" -lt "$DEADLINE" ]; do
+		round=$((round + 1))
+		run_all
+	done
+fi
+
+printf '\n%s\n' "suite                                  result                time"
+printf '%s\n' "${TABLE[@]}"
+printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+[ "$FAILED" = 0 ] && [ "$PASSED" -gt 0 ]

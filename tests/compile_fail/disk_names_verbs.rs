@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+//@ like: rnbd_server/rnbd_server
+//@ error: E0432
+
+//! The server of block devices cannot name raw verbs.
+
+use rdma_bindings::ib_qp;
+
+/// Knows too much.
+pub fn wrong(_: *mut ib_qp) {}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The hostile client against a server in the same VM, while an honest client
+# keeps verifying a device of its own. Runs inside a lab VM:
+#
+#   make -C tests/hostile OUT=DIR          (in the lab root)
+#   scripts/lab/vm.sh run --name hostile --mem 4096 --timeout 1200 --ko MODULES \
+#       --file DIR/hostile:/lab/hostile --script tests/hostile/loopback.sh \
+#       [--env 'HOSTILE_CASES=name-empty half-open'] [--env 'HOSTILE_ARGS=--halfopen 15'] \
+#       [--append 'rtrs_server.sess_queue_depth=500' (for index-outside)]
+#       [--append 'rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=N']
+#
+# Each case of the client is one check here; so are the log's length, the
+# memory, the honest client and the unloading of all modules. Warnings in the
+# kernel log are noticed by the lab itself.
+
+# shellcheck source=/dev/null
+. /lab/lib/guest.sh
+# shellcheck source=/dev/null
+. /lab/lib/rnbd.sh
+
+# A backend with 4 KiB blocks and a volatile cache: flushes really reach it, and
+# a flush with a senseless sector would be refused.
+flush_backend() {
+	local dir=/sys/kernel/config/nullb/hostile
+	modprobe null_blk nr_devices=0 || return 1
+	[ -d /sys/kernel/config/nullb ] || mount -t configfs none /sys/kernel/config || return 1
+	mkdir "$dir" && echo 4096 >"$dir/blocksize" && echo 1 >"$dir/memory_backed" &&
+		echo 16 >"$dir/size" && echo 4 >"$dir/cache_size" && echo 1 >"$dir/power" &&
+		test -b /dev/hostile
+}
+
+# The honest client verifies until the file appears; a failure stays visible.
+honest_client() {
+	while [ ! -e /tmp/honest.stop ]; do
+		fio_verify "$1" 4 --size=12m --iodepth=4 >/tmp/honest.log 2>&1 || return 1
+	done
+}
+
+# log_lines MARK: kernel messages since then that some peer's behaviour caused.
+log_lines() { dmesg_since "$1" | grep -cv 'speed is unknown'; }
+
+# run_cases ARG...: every line of the hostile client becomes a check.
+run_cases() {
+	local line ended=1
+	while read -r line; do
+		case $line in
+		"ok - "*) lab_result "${line#ok - }" 0 "" ;;
+		"not ok - "*) lab_result "${line#not ok - }" 1 "" ;;
+		*" passed, "*" failed") ended=0 ;;
+		*) note "$line" ;;
+		esac
+	done < <(/lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
+		--flush-device /dev/hostile --sessions 12 "$@" 2>&1)
+	[ "$ended" = 0 ] || lab_result "the hostile client came to its end" 1 "no last line"
+}
+
+modules_gone() {
+	modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_client &&
+		modprobe -r rtrs_server && modprobe -r rtrs_core
+}
+
+check "loopback network" setup_loopback_rxe
+check "user-space verbs" modprobe -a ib_uverbs rdma_ucm
+check "RAM disks" modprobe brd rd_nr=3 rd_size=16384
+check "backend for flushes" flush_backend
+# Memory-backed devices take their memory when they are first written.
+for disk in ram0 ram1 ram2 hostile; do
+	check "fill $disk" dd if=/dev/urandom of="/dev/$disk" bs=1M count=16 conv=fsync status=none
+done
+check "server" modprobe rnbd_server
+check "client" modprobe rnbd_client
+check "an honest client maps /dev/ram0" rnbd_map honest /dev/ram0
+[ "$LAB_FAILED" = 0 ] || bail "set-up"
+
+honest_client "/dev/$RNBD_DEV" &
+HONEST=$!
+sleep 2
+
+CASES=()
+for name in ${HOSTILE_CASES:-all}; do
+	CASES+=(--case "$name")
+done
+# A first round of honest traffic, so that caches of all kinds are there.
+run_cases --case honest-flow
+MEMORY=$(used_kib)
+dmesg_mark hostile
+# shellcheck disable=SC2086
+run_cases "${CASES[@]}" ${HOSTILE_ARGS:-}
+
+# Thousands of wrong messages may leave some lines, not one each.
+if [ "${HOSTILE_CASES:-all}" = all ]; then
+	dmesg_mark flood
+	run_cases --case immediate-flood --case refusal-flood --case heartbeat-flood
+	LINES=$(log_lines flood)
+	check "5000 wrong messages leave $LINES lines in the log, at most 150" test "$LINES" -le 150
+fi
+
+touch /tmp/honest.stop
+check "the honest client verified all the time" wait "$HONEST"
+[ -e /tmp/honest.log ] && cat /tmp/honest.log
+
+# One path's pool alone is 64 MiB.
+sleep 2
+GROWN=$(($(used_kib) - MEMORY))
+check "memory has come back (grown by $GROWN KiB, at most 32768)" test "$GROWN" -le 32768
+check "kmemleak finds nothing" kmemleak_scan
+check "unmap" rnbd_unmap "$RNBD_DEV"
+check "all modules unload" modules_gone
+summary

@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The client's side of an interop run; interop_server.sh is the other.
+# Environment: SECS, fio's time.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+SECS=${SECS:-20}
+
+check "network" setup_pair_rxe
+loop=$(wait_for ready 120) || bail "the server is ready"
+check "rnbd_client loads" modprobe rnbd_client
+check "map" rnbd_map inter /dev/ram0
+disk=$RNBD_DEV
+[ -b "/dev/$disk" ] || bail "no disk appeared"
+check "fio verify, mixed" fio_verify "/dev/$disk" "$SECS" --numjobs=2 --size=50% --offset_increment=50%
+check "map a second device on the session" rnbd_map inter "$loop"
+second=$RNBD_DEV
+dd if=/dev/urandom of="/dev/$second" bs=1M count=8 oflag=direct status=none
+check "flush" dd if=/dev/zero of="/dev/$second" bs=4k count=1 conv=fsync,notrunc status=none
+check "discard" blkdiscard -o 1M -l 1M "/dev/$second"
+check "discarded blocks read as zeroes" cmp -n 1048576 -i 1048576:0 "/dev/$second" /dev/zero
+check "write zeroes" blkdiscard -z -o 4M -l 1M "/dev/$second"
+check "zeroed blocks read as zeroes" cmp -n 1048576 -i 4194304:0 "/dev/$second" /dev/zero
+check "unmap both" eval "rnbd_unmap $second && rnbd_unmap $disk"
+check "map again over IPv6" rnbd_map six /dev/ram0 path=ip:fd00::1
+check "read" dd if="/dev/$RNBD_DEV" of=/dev/null bs=64k count=64 iflag=direct status=none
+signal mapped
+check "the server has gone" wait_for unloaded 120
+check "the disk notices" wait_until 60 grep -qx closed "/sys/block/$RNBD_DEV/rnbd/state"
+check_fails "and IO fails" dd if="/dev/$RNBD_DEV" of=/dev/null bs=4k count=1 iflag=direct status=none
+check "unmap a disk without a server" rnbd_unmap "$RNBD_DEV"
+check "rnbd_client unloads" rmmod rnbd_client
+signal end
+summary

@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The server's side of an interop run; interop_client.sh is the other. The modules
+# of either project may be loaded here: their names are the same to modprobe.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+AI=${AI:-Y}
+
+check "network" setup_pair_rxe
+modprobe brd rd_nr=1 rd_size=131072 || bail "ram disks"
+truncate -s 64M /file && loop=$(losetup -f --show /file) || bail "loop device"
+check "rtrs_server loads with always_invalidate=$AI" modprobe rtrs_server always_invalidate="$AI"
+check "rnbd_server loads" modprobe rnbd_server
+signal ready "$loop"
+check "the client is done with its disks" wait_for mapped 300
+check "rnbd_server unloads with a client connected" rmmod rnbd_server
+signal unloaded
+check "the client is done" wait_for end 120
+check "rtrs_server unloads" rmmod rtrs_server
+summary

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What test scripts inside a lab VM share: networks, checks with a count, the
+# pair's signals, and looks at memory and the kernel log. Sourced as
+# /lab/lib/guest.sh; scripts/lab/vm.sh puts it there.
+
+LAB_PASSED=0
+LAB_FAILED=0
+LAB_HOST_SEQ=0
+
+note() { printf '# %s\n' "$*"; }
+
+# --- checks -----------------------------------------------------------------
+
+# check DESCRIPTION COMMAND...: the command must succeed.
+check() {
+	local what=$1 status=0
+	shift
+	"$@" || status=$?
+	lab_result "$what" "$status" "'$*' gave $status"
+}
+
+# check_fails DESCRIPTION COMMAND...: the command must fail.
+check_fails() {
+	local what=$1 status=0
+	shift
+	"$@" || status=$?
+	lab_result "$what" "$((status == 0))" "'$*' succeeded"
+}
+
+# check_eq DESCRIPTION WANTED GOT
+check_eq() {
+	local bad=0
+	[ "$2" = "$3" ] || bad=1
+	lab_result "$1" "$bad" "wanted '$2', got '$3'"
+}
+
+# check_write DESCRIPTION WANTED FILE TEXT: one write(2) must give WANTED: "ok"
+# or the name of an error number.
+check_write() { check_eq "$1" "$2" "$(write_error "$3" "$4")"; }
+
+# lab_result DESCRIPTION STATUS WHY
+lab_result() {
+	local number=$((LAB_PASSED + LAB_FAILED + 1))
+	if [ "$2" = 0 ]; then
+		LAB_PASSED=$((LAB_PASSED + 1))
+		printf 'ok %d - %s\n' "$number" "$1"
+	else
+		LAB_FAILED=$((LAB_FAILED + 1))
+		printf 'not ok %d - %s\n' "$number" "$1"
+		note "$3"
+	fi
+}
+
+# summary: the last line of a test; ends the script with its status.
+summary() {
+	printf '%d passed, %d failed\n' "$LAB_PASSED" "$LAB_FAILED"
+	[ "$LAB_FAILED" = 0 ] && [ "$LAB_PASSED" -gt 0 ]
+	exit
+}
+
+# bail WHY: going on makes no sense.
+bail() {
+	lab_result "$1" 1 "the rest of the script is skipped"
+	summary
+}
+
+# write_error FILE TEXT: writes the text with one write(2); prints "ok" or the
+# name of the error.
+write_error() {
+	local text
+	if text=$({ printf '%s' "$2" >"$1"; } 2>&1); then
+		echo ok
+		return
+	fi
+	case ${text##*: } in
+	"Operation not permitted") echo EPERM ;;
+	"No such file or directory") echo ENOENT ;;
+	"Input/output error") echo EIO ;;
+	"No such device") echo ENODEV ;;
+	"No such device or address") echo ENXIO ;;
+	"Cannot allocate memory") echo ENOMEM ;;
+	"Permission denied") echo EACCES ;;
+	"Device or resource busy") echo EBUSY ;;
+	"File exists") echo EEXIST ;;
+	"Invalid argument") echo EINVAL ;;
+	"No space left on device") echo ENOSPC ;;
+	"Read-only file system") echo EROFS ;;
+	"Numerical result out of range") echo ERANGE ;;
+	"File name too long") echo ENAMETOOLONG ;;
+	"Operation not supported") echo EOPNOTSUPP ;;
+	"Protocol not supported") echo EPROTONOSUPPORT ;;
+	"Address family not supported by protocol") echo EAFNOSUPPORT ;;
+	"Cannot assign requested address") echo EADDRNOTAVAIL ;;
+	"Network is unreachable") echo ENETUNREACH ;;
+	"Connection reset by peer") echo ECONNRESET ;;
+	"Connection refused") echo ECONNREFUSED ;;
+	"Connection timed out") echo ETIMEDOUT ;;
+	"No route to host") echo EHOSTUNREACH ;;
+	"Operation already in progress") echo EALREADY ;;
+	"Transport endpoint is already connected") echo EISCONN ;;
+	"Protocol error") echo EPROTO ;;
+	"Stale file handle") echo ESTALE ;;
+	"Resource temporarily unavailable") echo EAGAIN ;;
+	"Interrupted system call") echo EINTR ;;
+	"Bad address") echo EFAULT ;;
+	"Not a directory") echo ENOTDIR ;;
+	"Is a directory") echo EISDIR ;;
+	"Block device required") echo ENOTBLK ;;
+	"Argument list too long") echo E2BIG ;;
+	*) echo "unknown: $text" ;;
+	esac
+}
+
+# wait_until SECONDS COMMAND...: until the command succeeds; fails if it never does.
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+# --- networks ---------------------------------------------------------------
+
+# setup_loopback_rxe: both roles in this VM, over 10.0.0.1 and fd00:1::1.
+setup_loopback_rxe() {
+	modprobe -a dummy rdma_rxe || return 1
+	ip link add dummy0 type dummy 2>/dev/null
+	ip link set dummy0 mtu 9000 up &&
+		ip addr add 10.0.0.1/24 dev dummy0 &&
+		ip -6 addr add fd00:1::1/64 dev dummy0 nodad &&
+		rdma link add rxe0 type rxe netdev dummy0
+}
+
+# setup_pair_rxe: this VM's end of both networks, with rxe0 and rxe1 on top.
+# The server is 10.0.N.1 and fd00:N::1, the client 10.0.N.2 and fd00:N::2
+# (N is 0, 1).
+setup_pair_rxe() {
+	local host nic dev mac
+	[ "$LAB_ROLE" = server ] && host=1 || host=2
+	modprobe -a virtio_net rdma_rxe || return 1
+	for nic in 0 1; do
+		mac=52:54:00:00:0$nic:0$host
+		wait_until 10 nic_of "$mac" || return 1
+		dev=$(nic_of "$mac")
+		ip link set "$dev" name "net$nic" &&
+			ip link set "net$nic" mtu 9000 up &&
+			ip addr add "10.0.$nic.$host/24" dev "net$nic" &&
+			ip -6 addr add "fd00:$nic::$host/64" dev "net$nic" nodad &&
+			rdma link add "rxe$nic" type rxe netdev "net$nic" || return 1
+	done
+}
+
+nic_of() {
+	local file
+	for file in /sys/class/net/*/address; do
+		if [ "$(cat "$file")" = "$1" ]; then
+			basename "$(dirname "$file")"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# --- the other VM and the host ----------------------------------------------
+
+# signal NAME [TEXT]: tells the peer; it is kept there until asked for.
+signal() { printf 'signal %s %s\n' "$1" "${2:-}" >&9; }
+
+# wait_for NAME SECONDS: until the peer signals it; prints its text. Fails when
+# the time is over or the peer's script has ended without the signal.
+wait_for() {
+	local end=$((SECONDS + $2))
+	while [ ! -e "/run/lab/signal.$1" ]; do
+		if [ -e /run/lab/signal.peer-exit ] && [ "$1" != peer-exit ]; then
+			sleep 0.2
+			[ -e "/run/lab/signal.$1" ] && break
+			note "waiting for $1: the peer's script has ended"
+			return 1
+		fi
+		if [ "$SECONDS" -ge "$end" ]; then
+			note "waiting for $1: $2 seconds are over"
+			return 1
+		fi
+		sleep 0.1
+	done
+	[ ! -s "/run/lab/signal.$1" ] || grep . "/run/lab/signal.$1"
+	rm -f "/run/lab/signal.$1"
+}
+
+# wait_peer [SECONDS]: both scripts go on when both have come here.
+wait_peer() {
+	signal meet
+	wait_for meet "${1:-120}"
+}
+
+# host_cmd COMMAND...: asks the runner outside. Commands:
+#   link n0 on|off        this VM's link (n0, n1)
+#   peer link n0 on|off   the other VM's
+#   peer freeze|thaw      stops and continues the other VM's CPUs
+#   peer kill|boot        power cut; boot runs its script again from the start
+host_cmd() {
+	local file
+	LAB_HOST_SEQ=$((LAB_HOST_SEQ + 1))
+	# The process id: subshells count on their own.
+	file=/run/lab/reply.$BASHPID.$LAB_HOST_SEQ
+	printf 'host %s %s\n' "$BASHPID.$LAB_HOST_SEQ" "$*" >&9
+	wait_until 30 test -e "$file" || return 1
+	[ "$(cat "$file")" = ok ] && rm -f "$file"
+}
+
+# allow_dmesg REGEX: a complaint of the kernel that this test provokes.
+allow_dmesg() { printf 'allow %s\n' "$1" >&9; }
+
+# --- memory and the kernel log ----------------------------------------------
+
+# slab_kib: unreclaimable slab in KiB, once caches are dropped.
+slab_kib() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 0.3
+	meminfo SUnreclaim
+}
+
+# meminfo NAME: that line of /proc/meminfo in KiB.
+meminfo() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
+
+# used_kib: memory that is in use for anything but caches, in KiB.
+used_kib() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 0.3
+	echo $(($(meminfo MemTotal) - $(meminfo MemFree) - $(meminfo Cached) - $(meminfo Buffers) - $(meminfo SReclaimable)))
+}
+
+# slab_objects CACHE: active objects of one slab cache.
+slab_objects() { awk -v name="$1" '$1 == name { print $2 }' /proc/slabinfo; }
+
+# kmemleak_scan: fails if the kernel reports leaked objects, and shows them.
+# Succeeds on a kernel without kmemleak. An object has to be found unreferenced
+# for some seconds before it counts, hence two scans.
+kmemleak_scan() {
+	local file=/sys/kernel/debug/kmemleak
+	[ -w "$file" ] || return 0
+	echo scan >"$file" || return 1
+	sleep 6
+	echo scan >"$file" || return 1
+	if [ -s "$file" ] && [ -n "$(head -c 1 "$file")" ]; then
+		head -n 200 "$file"
+		return 1
+	fi
+}
+
+# dmesg_mark NAME: a line in the kernel log; dmesg_since NAME prints what followed.
+dmesg_mark() { echo "lab: mark $1" >/dev/kmsg; }
+dmesg_since() { dmesg | sed -n "/lab: mark $1\$/,\$p" | sed 1d; }

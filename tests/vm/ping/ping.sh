@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Runs in a VM: loads the self-test module rdx_ping, whose scenario runs in its
+# init over soft-RoCE, and looks for leftovers.
+#
+#   scripts/lab/vm.sh run --name ping --ko DIR --script tests/vm/ping/ping.sh
+
+. /lab/lib/guest.sh
+
+log_has() { dmesg | grep -qF "$1"; }
+# Objects of a kind that do not belong to the connection manager's own agents.
+leftovers() { rdma resource show "$1" 2>/dev/null | grep -c rdx_ping; }
+
+check "soft-RoCE on a dummy interface" setup_loopback_rxe
+check "the module loads" timeout 200 modprobe rdx_ping
+check "the scenario runs to its end" log_has "rdx_ping: ok"
+for kind in qp cq pd mr cm_id; do
+	check_eq "no $kind left" 0 "$(leftovers $kind)"
+done
+check "it unloads" rmmod rdx_ping
+check "and loads again" timeout 200 modprobe rdx_ping
+check "the device can be removed while it is loaded" timeout 60 rdma link del rxe0
+check "it unloads again" rmmod rdx_ping
+dmesg | grep rdx_ping
+summary

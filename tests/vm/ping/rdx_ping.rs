@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Self-test of `kernel_ext::rdma`: a loopback connection over soft-RoCE.
+//!
+//! Loading the module runs the whole scenario in its `init`: listen on 10.0.0.1, connect to it,
+//! exchange SEND, RDMA WRITE, WRITE WITH IMM, SEND WITH INV, REG_MR and LOCAL_INV, fill the send
+//! queue to the brim, be refused in several ways, break the connection with a stale key, and tear
+//! everything down. It prints `rdx_ping: ok`, or where it failed. Never part of a release; like the
+//! rooms it stands for it has no unsafe code.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod server;
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use kernel_ext::{
+    net::SockAddr,
+    rdma::{
+        self,
+        cm,
+        ConnectError,
+        Reaper, //
+    }, //
+};
+
+module! {
+    type: Ping,
+    name: "rdx_ping",
+    authors: ["RNBD in Rust"],
+    description: "Self-test of kernel_ext::rdma",
+    license: "GPL",
+}
+
+/// Where the test listens.
+const SERVER: SockAddr = SockAddr::v4([10, 0, 0, 1], 4321);
+/// Bytes of the area each side offers.
+const AREA: usize = 8192;
+/// How long anything may take, in milliseconds.
+const PATIENCE: u32 = 20_000;
+/// Zero-length writes to fill the queues with.
+const FLOOD: u32 = 500;
+/// Immediate of the client's data.
+const IMM_DATA: u32 = 0x1234;
+/// Immediate of the server's answer.
+const IMM_ANSWER: u32 = 0x8000_0077;
+/// Immediate of the flood.
+const IMM_FLOOD: u32 = 0x00ff_00ff;
+
+/// Address and key of an area as a message of 12 bytes.
+fn pack(addr: u64, key: u32) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    let (a, k) = bytes.split_at_mut(8);
+    a.copy_from_slice(&addr.to_le_bytes());
+    k.copy_from_slice(&key.to_le_bytes());
+    bytes
+}
+
+/// The way back.
+fn unpack(bytes: [u8; 12]) -> (u64, u32) {
+    let [a0, a1, a2, a3, a4, a5, a6, a7, k0, k1, k2, k3] = bytes;
+    (
+        u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+        u32::from_le_bytes([k0, k1, k2, k3]),
+    )
+}
+
+/// Says where the test is, so that a failure tells what failed.
+fn step<T>(what: &str, result: Result<T>) -> Result<T> {
+    match &result {
+        Ok(_) => pr_info!("{}\n", what),
+        Err(error) => pr_err!("{} failed: {}\n", what, error.to_errno()),
+    }
+    result
+}
+
+/// An error unless `ok`.
+fn ensure(ok: bool) -> Result {
+    if ok {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// Connects with this private data and expects to be refused.
+fn refused(private: &[u8], dst: &SockAddr, by_consumer: bool, with: &[u8]) -> Result {
+    let resolved = cm::resolve(None, dst, PATIENCE)?;
+    let pd = rdma::Pd::new(&resolved)?;
+    let ctx = client::Client::new()?;
+    let prepared = resolved.prepare(ctx, &pd, &client::CONFIG, PATIENCE)?;
+    match prepared.connect(private, PATIENCE) {
+        Err(ConnectError::Rejected {
+            consumer_defined,
+            data,
+        }) => {
+            ensure(consumer_defined == by_consumer)?;
+            ensure(data.as_slice().starts_with(with))
+        }
+        Err(ConnectError::Failed(error)) => Err(error),
+        Ok(_) => Err(EINVAL),
+    }
+}
+
+/// The whole scenario.
+fn run() -> Result {
+    let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
+    let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
+    let listener = step("listen", cm::Listener::new(&SERVER, 8, door.clone()))?;
+    step(
+        "a second listener on the same port is refused",
+        ensure(cm::Listener::new(&SERVER, 8, door).is_err()),
+    )?;
+    step("refused with data", refused(b"no", &SERVER, true, b"refused"))?;
+    step("refused without data", refused(b"ignore", &SERVER, true, b""))?;
+    step(
+        "put off and dropped within the callback",
+        refused(b"drop", &SERVER, true, b""),
+    )?;
+    step(
+        "put off and refused within the callback",
+        refused(b"late", &SERVER, true, b"late"),
+    )?;
+    step(
+        "nobody listens",
+        refused(b"ping", &SERVER.with_port(4322), false, b""),
+    )?;
+    step(
+        "no such host",
+        ensure(cm::resolve(None, &SockAddr::v4([10, 0, 0, 99], 1), 1000).is_err()),
+    )?;
+    step("the connection", client::run(&server))?;
+    server.close();
+    // A second life on the same listener.
+    server.reset();
+    step("once more", client::run(&server))?;
+    drop(listener);
+    server.close();
+    step(
+        "the listener is gone",
+        refused(b"ping", &SERVER, false, b""),
+    )
+}
+
+/// The loaded test.
+struct Ping {
+    _reaper: Option<Reaper>,
+}
+
+impl kernel::Module for Ping {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // rtrs_core has one already, if the foundation comes from there.
+        let reaper = Reaper::start().ok();
+        let result = run();
+        rdma::flush_teardown();
+        result?;
+        pr_info!("ok\n");
+        Ok(Self { _reaper: reaper })
+    }
+}
