@@ -12,6 +12,7 @@
 //! the busy state of the chunk (S7).
 
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -168,13 +169,12 @@ impl Pool {
 
 /// The page size for the regions, and how many chunks one region can hold.
 ///
-/// The largest page that the device knows and a chunk is a multiple of: most devices take a whole
-/// chunk as one page.
+/// The largest page that the device and a mapping can have; a chunk is a multiple of it.
 fn region_size(device: &DeviceInfo, params: &SessionParams) -> Result<(u32, u32)> {
     let chunk = params.chunk_size();
-    // The page cannot be larger than the chunk, whose size is a power of two.
-    let mask = u64::from(chunk) | u64::from(chunk).wrapping_sub(1);
-    let sizes = device.page_size_cap & mask;
+    // Both are powers of two, and a chunk has at least two pages.
+    let largest = u64::try_from(PAGE_SIZE).map_err(|_| EINVAL)?;
+    let sizes = device.page_size_cap & (largest | largest.wrapping_sub(1));
     let page = sizes
         .checked_ilog2()
         .and_then(|bits| 1u32.checked_shl(bits))

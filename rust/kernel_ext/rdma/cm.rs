@@ -143,6 +143,9 @@ impl PrivateData {
 }
 
 /// Why a connection could not be made.
+///
+/// It carries the peer's data inline: a failing connection must not need an allocation.
+#[allow(clippy::large_enum_variant)]
 pub enum ConnectError {
     /// The peer has refused.
     Rejected {
@@ -192,7 +195,7 @@ pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Resul
     let mut src_storage = src.map(|src| src.to_storage());
     let src_ptr = src_storage
         .as_mut()
-        .map_or(core::ptr::null_mut(), |src| core::ptr::from_mut(src));
+        .map_or(core::ptr::null_mut(), core::ptr::from_mut);
     let dst_storage = dst.to_storage();
     id.expect()?;
     // SAFETY:
@@ -334,6 +337,7 @@ impl<C: Context> Prepared<C> {
     /// # Errors
     ///
     /// See [`ConnectError`].
+    #[allow(clippy::result_large_err)]
     pub fn connect(
         self,
         private: &[u8],

@@ -94,9 +94,9 @@ impl Listener {
         let acceptor: Arc<dyn Accept> = acceptor;
         let acceptor = KBox::new(acceptor, GFP_KERNEL)?;
         let context = ptr::from_ref::<Arc<dyn Accept>>(&acceptor).cast_mut();
+        let handler: c::rdma_cm_event_handler = Some(listen_handler);
         // SAFETY: the context is in a box that is freed after the id.
-        let raw =
-            from_err_ptr(unsafe { c::rdx_create_id(Some(listen_handler), context.cast(), space) })?;
+        let raw = from_err_ptr(unsafe { c::rdx_create_id(handler, context.cast(), space) })?;
         // INVARIANT: from here on dropping `this` destroys the id first.
         let this = Self {
             raw,

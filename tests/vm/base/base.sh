@@ -102,7 +102,7 @@ check_eq "all are gone after reaping" "" "$(ls $CTL/sub $CTL/links | grep -x '[a
 
 # The module cannot go while such a function still runs.
 echo last >$CTL/make
-(echo x >$CTL/sub/last/suicide) &
+(echo slow >$CTL/sub/last/suicide) &
 check "its directory goes first" wait_until 5 test ! -e $CTL/sub/last
 check_fails "rmmod while it runs" rmmod kx_base
 wait

@@ -205,6 +205,9 @@ struct Worker {
     now: Work<Worker, 1>,
     #[pin]
     later: DelayedWork<Worker, 2>,
+    /// What item 1 waits for before it goes on.
+    #[pin]
+    go: Completion,
     #[pin]
     done: Completion,
     #[pin]
@@ -225,6 +228,7 @@ impl Worker {
             pin_init!(Self {
                 now <- new_work!("kx_base::now"),
                 later <- new_delayed_work!("kx_base::later"),
+                go <- Completion::new(),
                 done <- Completion::new(),
                 queue <- WaitQueue::new(),
                 gate <- Gate::new(),
@@ -240,7 +244,7 @@ impl WorkItem<1> for Worker {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        time::sleep_ms(5);
+        this.go.wait();
         this.runs.fetch_add(1, Full);
         this.queue.wake_all();
         this.done.complete();
@@ -287,6 +291,7 @@ fn waiting() -> Result {
     let queue = OwnedQueue::new(c"kx_base_wait", Flags::default())?;
     worker.gate.enter();
     let _ = queue.queue().enqueue::<_, 1>(worker.clone());
+    worker.go.complete();
     worker.queue.wait_event(|| worker.runs.load(Relaxed) == 1);
     queue.flush();
     Ok(())
@@ -310,6 +315,7 @@ fn gates() -> Result {
             queue.queue().enqueue::<_, 1>(worker.clone()).is_ok(),
             "queued once",
         )?;
+        worker.go.complete();
         claim(worker.gate.close() && !worker.gate.close(), "closed once")?;
         claim(
             worker.gate.is_closed() && !worker.gate.enter(),
@@ -352,12 +358,14 @@ fn work() -> Result {
     claim(worker.done.wait_timeout(5_000), "it runs")?;
     claim(worker.runs.load(Relaxed) == 100, "it ran once")?;
 
-    // The second item of an ordered queue cannot run while the first sleeps: it can be cancelled.
+    // The second item of an ordered queue cannot run while the first waits: it can be cancelled.
     let other = Worker::new()?;
     worker.gate.enter();
     let _ = queue.queue().enqueue::<_, 1>(worker.clone());
     let _ = queue.queue().enqueue::<_, 1>(other.clone());
-    claim(cancel_sync::<_, 1>(&other), "cancelled before it ran")?;
+    let cancelled = cancel_sync::<_, 1>(&other);
+    worker.go.complete();
+    claim(cancelled, "cancelled before it ran")?;
     queue.drain();
     claim(other.runs.load(Relaxed) == 0, "it never ran")?;
     claim(worker.runs.load(Relaxed) == 101, "the first ran")?;

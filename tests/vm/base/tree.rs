@@ -149,7 +149,7 @@ impl Files for Child {
             page.bytes(b"slow\n");
             Ok(())
         }),
-        File::write_only(c"suicide", |child, _, context| {
+        File::write_only(c"suicide", |child, bytes, context| {
             if !context.remove_self() {
                 return Err(already());
             }
@@ -168,7 +168,11 @@ impl Files for Child {
             // Removes the directory of the running function.
             let removed = gone.is_some();
             drop(gone);
-            time::sleep_ms(400);
+            time::sleep_ms(if bytes.starts_with(b"slow") {
+                5_000
+            } else {
+                50
+            });
             // Neither the data nor the module has gone meanwhile.
             let name = child.name.take().ok_or(ENOENT)?;
             pr_info!("removed {}\n", &**name);

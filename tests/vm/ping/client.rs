@@ -8,6 +8,7 @@ use super::{
     server::Server,
     step,
     unpack,
+    Keeper,
     AREA,
     FLOOD,
     IMM_ANSWER,
@@ -46,6 +47,7 @@ use kernel_ext::{
         Wr, //
     },
     sync::{
+        ArcCell,
         Completion,
         IrqSpinLock, //
     },
@@ -83,6 +85,9 @@ pub(crate) struct Client {
     #[pin]
     room: Completion,
     lost: Atomic<i32>,
+    /// Who ends the connection when the device goes away.
+    #[pin]
+    pub(crate) keeper: ArcCell<Keeper>,
 }
 
 impl Client {
@@ -93,6 +98,7 @@ impl Client {
                 news <- Completion::new(),
                 room <- Completion::new(),
                 lost: Atomic::new(0),
+                keeper <- ArcCell::new(None),
             }),
             GFP_KERNEL,
         )
@@ -146,8 +152,13 @@ impl Context for Client {
         self.news.complete();
     }
 
-    fn lost(&self, _why: Lost) {
+    fn lost(&self, why: Lost) {
         self.lost.add(1, Relaxed);
+        if why == Lost::DeviceRemoval {
+            if let Some(keeper) = self.keeper.get() {
+                keeper.end();
+            }
+        }
     }
 
     fn space(&self, _qp: &QueuePair<Self>) {
@@ -157,6 +168,20 @@ impl Context for Client {
 
 /// One connection, from birth to death.
 pub(crate) fn run(server: &Server) -> Result {
+    let (ctx, qp, pd) = connect()?;
+    let ended = step("traffic", traffic(&ctx, &qp, &pd, server));
+    qp.disconnect();
+    qp.shutdown();
+    ensure(!qp.is_open())?;
+    ensure(qp.post(&[Wr::Send { local: &[] }], None).is_err())?;
+    ended
+}
+
+/// A connection and what belongs to it.
+pub(crate) type Connected = (Arc<Client>, Arc<QueuePair<Client>>, Arc<Pd>);
+
+/// A connection with receives.
+pub(crate) fn connect() -> Result<Connected> {
     let resolved = step("resolve", cm::resolve(None, &SERVER, PATIENCE))?;
     let info = resolved.info();
     ensure(info.mem_mgt_extensions && info.max_fast_reg_pages >= 8 && !info.name().is_empty())?;
@@ -175,33 +200,27 @@ pub(crate) fn run(server: &Server) -> Result {
             .post_recv_once(other_pd.buffer(64, Direction::FromDevice)?, Token(78))
             .is_err(),
     )?;
+    let stranger = other_pd.buffer(8, Direction::ToDevice)?.sge(0, 8)?;
     let (qp, private) = match prepared.connect(b"ping", PATIENCE) {
         Ok(connected) => connected,
         Err(cm::ConnectError::Failed(error)) => return step("connect", Err(error)),
         Err(cm::ConnectError::Rejected { .. }) => return step("connect", Err(EACCES)),
     };
     ensure(private.as_slice().starts_with(b"pong"))?;
-    ensure(qp.arm_receives(64, 16).is_err())?;
+    ensure(qp.post(&[Wr::Send { local: &[stranger] }], None).is_err())?;
+    ensure(qp.arm_receives(65, 16).is_err())?;
     qp.arm_receives(32, 16)?;
     ensure(qp.arm_receives(1, 16).is_err())?;
-    let ended = step("traffic", traffic(&ctx, &qp, &pd, &other_pd, server));
-    qp.disconnect();
-    qp.shutdown();
-    ensure(!qp.is_open())?;
-    ensure(qp.post(&[Wr::Send { local: &[] }], None).is_err())?;
-    ended
+    Ok((ctx, qp, pd))
 }
 
 /// What is exchanged on the connection.
-fn traffic(
-    ctx: &Client,
-    qp: &QueuePair<Client>,
-    pd: &Arc<Pd>,
-    other_pd: &Arc<Pd>,
-    server: &Server,
-) -> Result {
+fn traffic(ctx: &Client, qp: &QueuePair<Client>, pd: &Arc<Pd>, server: &Server) -> Result {
     // The server's area comes in the one-shot receive.
-    step("the server's area", ctx.wait(|facts| facts.server.is_some()))?;
+    step(
+        "the server's area",
+        ctx.wait(|facts| facts.server.is_some()),
+    )?;
     let (addr, key) = ctx.facts.lock().server.ok_or(EINVAL)?;
     server.settle();
     let peer = server.peer.get().ok_or(EINVAL)?;
@@ -219,8 +238,6 @@ fn traffic(
         data.write(at, &[0xa5; 4])?;
     }
     ensure(data.write(4093, &[0; 4]).is_err() && area.sge(1, AREA).is_err())?;
-    let stranger = other_pd.buffer(8, Direction::ToDevice)?.sge(0, 8)?;
-    ensure(qp.post(&[Wr::Send { local: &[stranger] }], None).is_err())?;
     ensure(qp.post(&[], None).is_err())?;
     ensure(qp.post(&[Wr::LocalInv { key: 1 }], Some(Token(4))).is_err())?;
     qp.post(
@@ -312,7 +329,10 @@ fn traffic(
         }],
         Some(Token(3)),
     )?;
-    step("a stale key fails", ctx.wait(|facts| facts.failed.is_some()))?;
+    step(
+        "a stale key fails",
+        ctx.wait(|facts| facts.failed.is_some()),
+    )?;
     ensure(!qp.is_open())
 }
 

@@ -15,12 +15,14 @@ leftovers() { rdma resource show "$1" 2>/dev/null | grep -c rdx_ping; }
 check "soft-RoCE on a dummy interface" setup_loopback_rxe
 check "the module loads" timeout 200 modprobe rdx_ping
 check "the scenario runs to its end" log_has "rdx_ping: ok"
+check_eq "two queue pairs stay" 2 "$(leftovers qp)"
+check "it unloads" rmmod rdx_ping
 for kind in qp cq pd mr cm_id; do
 	check_eq "no $kind left" 0 "$(leftovers $kind)"
 done
-check "it unloads" rmmod rdx_ping
 check "and loads again" timeout 200 modprobe rdx_ping
-check "the device can be removed while it is loaded" timeout 60 rdma link del rxe0
+check "the device can be removed under a connection" timeout 60 rdma link del rxe0
+check "which ends it" log_has "the device is gone, and so is the connection"
 check "it unloads again" rmmod rdx_ping
 dmesg | grep rdx_ping
 summary

@@ -14,8 +14,18 @@ mod client;
 mod server;
 
 use kernel::{
+    impl_has_work,
+    new_mutex,
+    new_work,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    }, //
 };
 use kernel_ext::{
     net::SockAddr,
@@ -23,7 +33,12 @@ use kernel_ext::{
         self,
         cm,
         ConnectError,
+        QueuePair,
         Reaper, //
+    },
+    workqueue::{
+        Flags,
+        OwnedQueue, //
     }, //
 };
 
@@ -114,8 +129,14 @@ fn run() -> Result {
         "a second listener on the same port is refused",
         ensure(cm::Listener::new(&SERVER, 8, door).is_err()),
     )?;
-    step("refused with data", refused(b"no", &SERVER, true, b"refused"))?;
-    step("refused without data", refused(b"ignore", &SERVER, true, b""))?;
+    step(
+        "refused with data",
+        refused(b"no", &SERVER, true, b"refused"),
+    )?;
+    step(
+        "refused without data",
+        refused(b"ignore", &SERVER, true, b""),
+    )?;
     step(
         "put off and dropped within the callback",
         refused(b"drop", &SERVER, true, b""),
@@ -130,7 +151,7 @@ fn run() -> Result {
     )?;
     step(
         "no such host",
-        ensure(cm::resolve(None, &SockAddr::v4([10, 0, 0, 99], 1), 1000).is_err()),
+        ensure(cm::resolve(None, &SockAddr::v4([10, 99, 0, 1], 1), 1000).is_err()),
     )?;
     step("the connection", client::run(&server))?;
     server.close();
@@ -145,8 +166,71 @@ fn run() -> Result {
     )
 }
 
+/// Keeps a connection until the module goes, or the device.
+#[pin_data]
+struct Keeper {
+    #[pin]
+    client: Mutex<Option<Arc<QueuePair<client::Client>>>>,
+    server: Arc<server::Server>,
+    queue: OwnedQueue,
+    #[pin]
+    work: Work<Keeper>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Keeper { self.work }
+}
+
+impl WorkItem for Keeper {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.close();
+        pr_info!("the device is gone, and so is the connection\n");
+    }
+}
+
+impl Keeper {
+    fn new() -> Result<Arc<Self>> {
+        let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
+        let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
+        let listener = cm::Listener::new(&SERVER, 8, door)?;
+        let (ctx, qp, _pd) = client::connect()?;
+        drop(listener);
+        server.settle();
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                client <- new_mutex!(Some(qp)),
+                server,
+                queue: OwnedQueue::new(c"rdx_keeper", Flags::default())?,
+                work <- new_work!(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        ctx.keeper.set(Some(this.clone()));
+        Ok(this)
+    }
+
+    /// Closes in a work item. Any context.
+    fn end(self: Arc<Self>) {
+        let item = self.clone();
+        let _ = self.queue.queue().enqueue(item);
+    }
+
+    /// Closes. Sleeps.
+    fn close(&self) {
+        let qp = self.client.lock().take();
+        if let Some(qp) = qp {
+            qp.shutdown();
+        }
+        self.server.close();
+        self.server.reset();
+    }
+}
+
 /// The loaded test.
 struct Ping {
+    keeper: Arc<Keeper>,
     _reaper: Option<Reaper>,
 }
 
@@ -154,10 +238,20 @@ impl kernel::Module for Ping {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // rtrs_core has one already, if the foundation comes from there.
         let reaper = Reaper::start().ok();
-        let result = run();
+        let result = run().and_then(|()| step("a connection that stays", Keeper::new()));
         rdma::flush_teardown();
-        result?;
+        let keeper = result?;
         pr_info!("ok\n");
-        Ok(Self { _reaper: reaper })
+        Ok(Self {
+            keeper,
+            _reaper: reaper,
+        })
+    }
+}
+
+impl Drop for Ping {
+    fn drop(&mut self) {
+        self.keeper.close();
+        self.keeper.queue.flush();
     }
 }
