@@ -3,21 +3,26 @@
 //! Control messages: one message to the server, and its answer.
 //!
 //! Used by `session.rs` for the greeting and by `device.rs` for opening and closing. Process
-//! context only: an exchange waits for a permit and for the answer. It ends when the server
-//! answers or when the transport gives the request up, so it must never be made from a link
-//! event or a completion.
+//! context only: an exchange waits for a permit and for the answer, so it must never be made
+//! from a link event or a completion. It ends when the server answers, when the transport gives
+//! the request up, or after a time: a server that is alive but does not answer must not hold up
+//! an administrator for ever.
 
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 use kernel_ext::{
-    error::error,
+    error::{
+        errno,
+        error, //
+    },
     new_irq_spinlock,
     sync::{
         Completion,
         IrqSpinLock, //
     },
+    time, //
 };
 use rnbd_proto::limits::OPEN_RSP_LEN;
 use rtrs_client::{
@@ -26,6 +31,14 @@ use rtrs_client::{
 };
 
 use crate::session::Session;
+
+/// How long a permit and an answer are waited for, in milliseconds each: twice what the transport
+/// allows for its own exchange (`rtrs_proto::limits::INFO_TIMEOUT_MS`). Opening a backend may take
+/// its time.
+const TIMEOUT_MS: u32 = 60_000;
+
+/// Between two looks for a permit, in milliseconds.
+const PERMIT_POLL_MS: u32 = 10;
 
 /// Room for the longest answer.
 pub(crate) const ANSWER_MAX: usize = OPEN_RSP_LEN;
@@ -85,24 +98,38 @@ pub(crate) enum Carrier {
 /// # Errors
 ///
 /// What the server answered, or what ended the request: `ECONNABORTED` if no path is
-/// connected, `ENOMEM`.
+/// connected, `ETIMEDOUT` if nothing came, `ENOMEM`.
 pub(crate) fn exchange(
     session: &Session,
     message: &[u8],
     carrier: Carrier,
 ) -> Result<[u8; ANSWER_MAX]> {
     let exchange = Exchange::new()?;
-    let mut permit = session.transport().permit_wait(Kind::Admin);
+    let mut permit = permit(session)?;
     let sg = permit.sg();
     sg.reset();
     if let Carrier::Read(len) = &carrier {
         sg.use_scratch((*len).min(ANSWER_MAX))?;
     }
     session.send_control(permit, exchange.clone(), message, &carrier)?;
-    exchange.done.wait();
+    // A late answer finds the exchange alive, and nobody waiting.
+    if !exchange.done.wait_timeout(TIMEOUT_MS) {
+        return Err(error(errno::ETIMEDOUT));
+    }
     let answer = exchange.answer.lock();
     match answer.status {
         0 => Ok(answer.bytes),
         status => Err(error(status)),
     }
+}
+
+/// Waits for a permit, but not for ever: requests that the server does not answer hold theirs.
+fn permit(session: &Session) -> Result<Permit> {
+    for _ in 0..TIMEOUT_MS / PERMIT_POLL_MS {
+        if let Some(permit) = session.transport().permit(Kind::Admin) {
+            return Ok(permit);
+        }
+        time::sleep_ms(PERMIT_POLL_MS);
+    }
+    Err(error(errno::ETIMEDOUT))
 }

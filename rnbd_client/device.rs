@@ -235,6 +235,10 @@ impl Device {
 
         let disk = self.disk(&session, &answer, major)?;
         disk.add()?;
+        // A link that went down while there was no disk left it without a state of its own.
+        if self.state() != State::Mapped {
+            return Err(error(errno::ECOMM));
+        }
         let files = Dir::new(&disk, c"rnbd", self.clone())?;
         disk.uevent(DiskEvent::Online);
         let mut buffer = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;

@@ -42,7 +42,7 @@ const CLASS_SHIFT: u32 = 13;
 const CLASS_REALTIME: u16 = 1;
 const CLASS_BEST_EFFORT: u16 = 2;
 
-/// Idle bios of one session, as many as it can have requests in flight.
+/// Idle bios of one session, as many as it has requests in flight unless paths break.
 #[pin_data]
 pub(crate) struct Pool {
     #[pin]
@@ -51,8 +51,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Allocates `depth` bios. Process context.
-    pub(crate) fn new(depth: u16) -> Result<Arc<Self>> {
-        let mut idle = KVec::with_capacity(usize::from(depth), GFP_KERNEL)?;
+    pub(crate) fn new(depth: usize) -> Result<Arc<Self>> {
+        let mut idle = KVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
             idle.push(Io::new()?, GFP_KERNEL)?;
         }

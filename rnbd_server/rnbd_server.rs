@@ -44,9 +44,8 @@ module! {
 
 /// The loaded module.
 struct RnbdServer {
-    // The server goes first: it ends all sessions, and only then the exports are empty.
-    _server: Server,
-    _exports: Arc<Exports>,
+    server: Option<Server>,
+    exports: Arc<Exports>,
 }
 
 impl kernel::Module for RnbdServer {
@@ -64,8 +63,18 @@ impl kernel::Module for RnbdServer {
         })?;
         pr_info!("listening on port {}\n", port);
         Ok(Self {
-            _server: server,
-            _exports: exports,
+            server: Some(server),
+            exports,
         })
+    }
+}
+
+impl Drop for RnbdServer {
+    fn drop(&mut self) {
+        // Ends all sessions; only then the exports are empty.
+        drop(self.server.take());
+        // A worker may still hold the session whose last message it answered, and with it the
+        // exports, which must not go on their own queue.
+        self.exports.control().drain();
     }
 }

@@ -10,7 +10,7 @@
 //! Ids of devices only grow: an id that a client still uses for a closed device must not lead
 //! to another one.
 //!
-//! Lock order: `control`, then the lock of the exports (`export.rs`).
+//! Lock order: `control`, then the lock of the exports (`export.rs`). `inbox` is taken alone.
 
 use kernel::{
     impl_has_work,
@@ -63,6 +63,11 @@ use crate::{
 /// Most devices that one session may have open, and may have opened in all its life. The
 /// wire has room for more; a peer that asks for more is not one to serve.
 pub(crate) const MAX_MAPPINGS: usize = 1024;
+
+/// Paths whose chunks may all be in use at the same time without a request having to allocate:
+/// the client spreads the requests of one session over its paths, and repeats those of a path
+/// that it lost on another.
+const BUSY_PATHS: usize = 2;
 
 /// The mappings of a session in the order of their ids; replaced as a whole.
 pub(crate) struct Table {
@@ -123,6 +128,11 @@ pub(crate) struct Session {
     table: ArcCell<Table>,
     #[pin]
     control: Mutex<Control>,
+    /// Messages for `work`, at most as many as the session has chunks.
+    #[pin]
+    inbox: Mutex<KVec<Letter>>,
+    #[pin]
+    work: Work<Session>,
 }
 
 impl Session {
@@ -137,12 +147,14 @@ impl Session {
             try_pin_init!(Self {
                 name: directory_name(facts.name)?,
                 exports: exports.clone(),
-                pool: Pool::new(facts.queue_depth)?,
+                pool: Pool::new(usize::from(facts.queue_depth).saturating_mul(BUSY_PATHS))?,
                 table <- ArcCell::new(Some(table)),
                 control <- new_mutex!(Control {
                     next_id: 0,
                     closed: false,
                 }),
+                inbox <- new_mutex!(KVec::new()),
+                work <- new_work!("rnbd_server::Session"),
             }),
             GFP_KERNEL,
         )
@@ -191,6 +203,10 @@ impl Session {
 
     /// Answers an open or close message. Process context, may sleep for long.
     fn control(&self, operation: Operation, message: &Message) {
+        // Whatever is not an answer must not carry what the chunk held before.
+        if operation.direction() == Direction::Read && operation.reply(&[]).is_err() {
+            return;
+        }
         let status = match message {
             Message::Open(open) => match self.open(open) {
                 Ok(mapping) => open::answer(&operation, &mapping),
@@ -215,48 +231,47 @@ fn ENOTCONN() -> Error {
     kernel_ext::error::error(errno::ENOTCONN)
 }
 
-/// An open or close message on its way through the control queue.
-#[pin_data]
-struct ControlWork {
-    session: Arc<Session>,
-    message: Message,
-    #[pin]
-    operation: Mutex<Option<Operation>>,
-    #[pin]
-    work: Work<ControlWork>,
-}
-
 impl_has_work! {
-    impl HasWork<Self> for ControlWork { self.work }
+    impl HasWork<Self> for Session { self.work }
 }
 
-impl WorkItem for ControlWork {
+impl WorkItem for Session {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let operation = this.operation.lock().take();
-        if let Some(operation) = operation {
-            this.session.control(operation, &this.message);
+        loop {
+            let next = {
+                let mut inbox = this.inbox.lock();
+                inbox.remove(0).ok()
+            };
+            let Some(letter) = next else {
+                break;
+            };
+            this.control(letter.operation, &letter.message);
         }
     }
+}
+
+/// An open or close message that waits for its turn.
+struct Letter {
+    operation: Operation,
+    message: Message,
 }
 
 /// The handle that the transport has of a session.
 struct Handle(Arc<Session>);
 
 impl Handle {
+    /// Leaves a message to the session's work item, which takes one after the other: a session
+    /// never keeps more than one worker from the others.
     fn enqueue(&self, operation: Operation, message: Message) -> Result {
         // An operation that is dropped on failure is answered with an error by the transport.
-        let work = Arc::pin_init(
-            try_pin_init!(ControlWork {
-                session: self.0.clone(),
-                message,
-                operation <- new_mutex!(Some(operation)),
-                work <- new_work!("rnbd_server::ControlWork"),
-            }),
-            GFP_KERNEL,
-        )?;
-        let _ = self.0.exports.control().queue().enqueue(work);
+        self.0
+            .inbox
+            .lock()
+            .push(Letter { operation, message }, GFP_KERNEL)?;
+        // A work item that is queued already will find the message.
+        let _ = self.0.exports.control().queue().enqueue(self.0.clone());
         Ok(())
     }
 }

@@ -59,11 +59,8 @@ impl DeviceName {
     /// Takes the name out of its field in a message; it must be terminated there, and
     /// what follows the terminator is ignored.
     pub fn from_field(field: &[u8; NAME_FIELD_LEN]) -> Result<Self, DeviceNameError> {
-        let mut parts = field.split(|byte| *byte == 0);
-        match (parts.next(), parts.next()) {
-            (Some(name), Some(_)) => Self::new(name),
-            _ => Err(DeviceNameError::TooLong),
-        }
+        // Without a terminator the name is the whole field, and that is too long.
+        Self::new(field.split(|byte| *byte == 0).next().unwrap_or_default())
     }
 
     /// The name without a terminator.

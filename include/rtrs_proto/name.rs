@@ -82,11 +82,8 @@ impl SessionName {
 
     /// Takes the name out of its field in a message; it must be terminated there.
     pub fn from_field(field: &[u8; NAME_FIELD_LEN]) -> Result<Self, NameError> {
-        let mut parts = field.split(|byte| *byte == 0);
-        match (parts.next(), parts.next()) {
-            (Some(name), Some(_)) => Self::new(name),
-            _ => Err(NameError::TooLong),
-        }
+        // Without a terminator the name is the whole field, and that is too long.
+        Self::new(field.split(|byte| *byte == 0).next().unwrap_or_default())
     }
 
     /// The name without a terminator.

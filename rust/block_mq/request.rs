@@ -42,6 +42,10 @@ const REQ_PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 const REQ_NOUNMAP: u32 = 1 << bindings::req_flag_bits___REQ_NOUNMAP;
 const RQF_SPECIAL_PAYLOAD: u32 = 1 << bindings::rqf_flags___RQF_SPECIAL_PAYLOAD;
 
+/// How long a request waits that was given back, in milliseconds: what the block
+/// layer itself waits when resources are short (`block/blk-mq.c`).
+const REQUEUE_DELAY_MS: kernel::ffi::c_ulong = 3;
+
 /// The operation of a request (`REQ_OP_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -398,12 +402,20 @@ impl<O: Operations> Request<O> {
     }
 
     /// Gives the request back to the block layer, which will hand it out again
-    /// as soon as it can. Any context, does not sleep.
+    /// after a moment: what was short is hardly there at once, and asking again
+    /// and again would take the processor from those who could free it. Any
+    /// context, does not sleep.
     pub fn requeue(self) {
         let rq = ManuallyDrop::new(self).rq;
         // SAFETY: by the invariant the request is live, started and ours, and
-        // `self` is gone without running its destructor.
-        unsafe { bindings::blk_mq_requeue_request(rq.as_ptr(), true) };
+        // `self` is gone without running its destructor. Its queue outlives it:
+        // the disk waits for all its requests before the queue goes, and this one
+        // stays in flight on the requeue list.
+        unsafe {
+            let queue = (*rq.as_ptr()).q;
+            bindings::blk_mq_requeue_request(rq.as_ptr(), false);
+            bindings::blk_mq_delay_kick_requeue_list(queue, REQUEUE_DELAY_MS);
+        }
     }
 
     /// The data of the disk the request is for.
