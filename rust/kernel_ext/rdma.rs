@@ -8,7 +8,9 @@
 //! | [`pd`] | protection domain: owns all memory a device may touch |
 //! | [`mr`] | memory region for fast registration |
 //! | [`wr`] | work requests and scatter/gather elements |
-//! | [`qp`] | queue pair with its completion queue: posting and ending |
+//! | [`qp`] | queue pair: one connection, from birth to death |
+//! | [`hardware`] | configuration and the verbs' objects of a queue pair |
+//! | [`context`] | what a queue pair reports, and to whom |
 //! | [`recv`] | receives: rings, one-shot receives, completions |
 //! | [`cm`] | resolving, connecting |
 //! | [`listener`] | listening, accepting |
@@ -34,9 +36,12 @@
 //! queue pair are innermost and never held together.
 
 pub mod cm;
+pub mod context;
 pub mod device;
+pub mod hardware;
 mod id;
 pub mod listener;
+mod mailbox;
 pub mod mr;
 pub mod pd;
 pub mod qp;
@@ -63,9 +68,19 @@ pub use cm::{
     PrivateData,
     Resolved, //
 };
+pub use context::{
+    Context,
+    Done,
+    Lost,
+    Token, //
+};
 pub use device::{
     DeviceInfo,
     HasDevice, //
+};
+pub use hardware::{
+    Poll,
+    QpConfig, //
 };
 pub use listener::{
     Accept,
@@ -75,15 +90,7 @@ pub use listener::{
 };
 pub use mr::Mr;
 pub use pd::Pd;
-pub use qp::{
-    Context,
-    Done,
-    Lost,
-    Poll,
-    QpConfig,
-    QueuePair,
-    Token, //
-};
+pub use qp::QueuePair;
 pub use reaper::{
     flush_teardown,
     Reaper, //

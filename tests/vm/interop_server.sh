@@ -10,6 +10,7 @@ AI=${AI:-Y}
 
 check "network" setup_pair_rxe
 modprobe brd rd_nr=1 rd_size=131072 || bail "ram disks"
+modprobe loop
 truncate -s 64M /file && loop=$(losetup -f --show /file) || bail "loop device"
 check "rtrs_server loads with always_invalidate=$AI" modprobe rtrs_server always_invalidate="$AI"
 check "rnbd_server loads" modprobe rnbd_server

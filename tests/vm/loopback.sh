@@ -87,6 +87,7 @@ check "unmap it" rnbd_unmap "$ro"
 check "unmap" rnbd_unmap "$disk"
 
 # --- discard, zeroes, flush: a file-backed device has them all --------------------
+modprobe loop
 mkfs.ext4 -q -F /dev/ram1 && mkdir -p /back && mount /dev/ram1 /back && truncate -s 64M /back/file &&
 	loop=$(losetup -f --show --direct-io=off /back/file) || bail "loop device"
 check "map the loop device" rnbd_map features "$loop"

@@ -7,22 +7,20 @@
 //! this is for process context. The server's side is in [`listener`](super::listener).
 
 use super::{
+    context::{
+        Context,
+        Token, //
+    },
     device::{
         sealed::HasId,
         DeviceInfo,
         HasDevice, //
     },
-    id::{
-        IdRef,
-        Outcome, //
-    },
+    hardware::QpConfig,
+    id::IdRef,
+    mailbox::Outcome,
     pd::Pd,
-    qp::{
-        Context,
-        QpConfig,
-        QueuePair,
-        Token, //
-    }, //
+    qp::QueuePair, //
 };
 use crate::{
     dma::Buffer,
@@ -197,7 +195,7 @@ pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Resul
         .as_mut()
         .map_or(core::ptr::null_mut(), core::ptr::from_mut);
     let dst_storage = dst.to_storage();
-    id.expect()?;
+    id.mailbox().arm()?;
     // SAFETY:
     // - The id is valid.
     // - Both addresses have the size of the largest address and live for the call, which copies
@@ -210,7 +208,7 @@ pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Resul
             timeout_ms as c_ulong,
         )
     })?;
-    match id.wait(timeout_ms)? {
+    match id.mailbox().wait(timeout_ms)? {
         Outcome::AddrResolved => {}
         _ => return Err(error(errno::ECONNRESET)),
     }
@@ -256,10 +254,10 @@ impl Resolved {
         timeout_ms: u32,
     ) -> Result<Prepared<C>> {
         let prepared = Prepared::new(&self.id, ctx, pd, cfg, (self.src, self.dst))?;
-        self.id.expect()?;
+        self.id.mailbox().arm()?;
         // SAFETY: the id is valid; that its address is resolved is what `self` stands for.
         to_result(unsafe { c::rdma_resolve_route(self.id.raw(), timeout_ms as c_ulong) })?;
-        match self.id.wait(timeout_ms)? {
+        match self.id.mailbox().wait(timeout_ms)? {
             Outcome::RouteResolved => Ok(prepared),
             _ => Err(error(errno::ECONNRESET)),
         }
@@ -345,14 +343,14 @@ impl<C: Context> Prepared<C> {
     ) -> Result<(Arc<QueuePair<C>>, PrivateData), ConnectError> {
         let mut param = conn_param(private)?;
         param.retry_count = RETRY_COUNT;
-        self.id.expect()?;
+        self.id.mailbox().arm()?;
         {
             let guard = self.id.lock();
             // SAFETY: the queue pair takes back the observer before it gives up its context.
             unsafe { guard.observe(Some(self.qp.observer())) };
             guard.connect(&mut param)?;
         }
-        match self.id.wait(timeout_ms)? {
+        match self.id.mailbox().wait(timeout_ms)? {
             Outcome::Established(data) => Ok((self.qp, data)),
             Outcome::Rejected {
                 consumer_defined,

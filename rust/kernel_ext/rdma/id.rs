@@ -13,19 +13,15 @@
 
 use super::{
     cm::PrivateData,
-    qp::Lost, //
+    context::Lost,
+    mailbox::{
+        Mailbox,
+        Outcome, //
+    }, //
 };
 use crate::{
-    error::{
-        errno,
-        error, //
-    },
-    net::SockAddr,
-    new_irq_spinlock,
-    sync::{
-        Completion,
-        IrqSpinLock, //
-    }, //
+    error::errno,
+    net::SockAddr, //
 };
 use core::{
     cell::{
@@ -59,31 +55,6 @@ use rdma_bindings as c;
 /// Return value of a handler that wants its id destroyed.
 const DESTROY: c_int = -errno::ECONNABORTED;
 
-/// What a thread waits for.
-pub(super) enum Outcome {
-    /// The address is resolved; the id is bound to a device.
-    AddrResolved,
-    /// The route is resolved.
-    RouteResolved,
-    /// The peer has accepted.
-    Established(PrivateData),
-    /// The peer has refused.
-    Rejected {
-        /// Whether the peer's consumer did, as opposed to its connection manager.
-        consumer_defined: bool,
-        data: PrivateData,
-    },
-}
-
-/// The latest event nobody has fetched yet.
-struct Mailbox {
-    outcome: Option<Outcome>,
-    /// Positive errno of the event that ended this id; final.
-    dead: Option<i32>,
-    /// From now on events are for the observer.
-    connected: bool,
-}
-
 /// Whom to tell about events of an established connection.
 #[derive(Clone, Copy)]
 pub(super) struct Observer {
@@ -111,9 +82,7 @@ pub(super) struct Scope {
 pub struct IdRef {
     raw: *mut c::rdma_cm_id,
     #[pin]
-    mailbox: IrqSpinLock<Mailbox>,
-    #[pin]
-    arrived: Completion,
+    mailbox: Mailbox,
     observer: UnsafeCell<Option<Observer>>,
     handler: Atomic<*mut k::task_struct>,
     scope: UnsafeCell<*const Scope>,
@@ -128,15 +97,7 @@ impl IdRef {
     fn init(raw: *mut c::rdma_cm_id) -> impl PinInit<Self> {
         pin_init!(Self {
             raw,
-            mailbox <- new_irq_spinlock!(
-                Mailbox {
-                    outcome: None,
-                    dead: None,
-                    connected: false,
-                },
-                "IdRef::mailbox"
-            ),
-            arrived <- Completion::new(),
+            mailbox <- Mailbox::new(),
             observer: UnsafeCell::new(None),
             handler: Atomic::new(ptr::null_mut()),
             scope: UnsafeCell::new(ptr::null()),
@@ -219,48 +180,9 @@ impl IdRef {
         HandlerGuard { id: self, locked }
     }
 
-    /// Readies the mailbox for the next outcome.
-    ///
-    /// # Errors
-    ///
-    /// The errno of the event that ended the id.
-    pub(super) fn expect(&self) -> Result {
-        let mut mailbox = self.mailbox.lock();
-        if let Some(errno) = mailbox.dead {
-            return Err(error(errno));
-        }
-        mailbox.outcome = None;
-        self.arrived.reinit();
-        Ok(())
-    }
-
-    /// Waits for the outcome. Sleeps, interruptibly.
-    ///
-    /// # Errors
-    ///
-    /// `ETIMEDOUT`, `ERESTARTSYS`, or the errno of the event that ended the id.
-    pub(super) fn wait(&self, timeout_ms: u32) -> Result<Outcome> {
-        loop {
-            let in_time = self.arrived.wait_interruptible_timeout(timeout_ms)?;
-            let mut mailbox = self.mailbox.lock();
-            if let Some(outcome) = mailbox.outcome.take() {
-                return Ok(outcome);
-            }
-            if let Some(errno) = mailbox.dead {
-                return Err(error(errno));
-            }
-            if !in_time {
-                return Err(error(errno::ETIMEDOUT));
-            }
-        }
-    }
-
-    /// Puts an outcome into the mailbox.
-    fn post(&self, outcome: Outcome) {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.connected |= matches!(outcome, Outcome::Established(_));
-        mailbox.outcome = Some(outcome);
-        self.arrived.complete();
+    /// Where events are waited for until the connection is established.
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 
     /// Handles an event.
@@ -278,15 +200,15 @@ impl IdRef {
         // What the event means before, and after the connection is established.
         let (before, after) = match kind {
             c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED => {
-                return id.post(Outcome::AddrResolved);
+                return id.mailbox.post(Outcome::AddrResolved);
             }
             c::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_RESOLVED => {
-                return id.post(Outcome::RouteResolved);
+                return id.mailbox.post(Outcome::RouteResolved);
             }
             c::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => {
                 // SAFETY: this event carries connection parameters.
                 let data = unsafe { PrivateData::of_event(event) };
-                return id.post(Outcome::Established(data));
+                return id.mailbox.post(Outcome::Established(data));
             }
             c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR
             | c::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR => {
@@ -308,22 +230,17 @@ impl IdRef {
             _ => (errno::ECONNRESET, Lost::Error(errno::ECONNRESET)),
         };
 
-        let mut mailbox = id.mailbox.lock();
-        if !mailbox.connected {
+        if !id.mailbox.is_connected() {
             if kind == c::rdma_cm_event_type_RDMA_CM_EVENT_REJECTED {
-                drop(mailbox);
                 // SAFETY: the id and the event are valid while the handler runs.
                 let (consumer_defined, data) = unsafe { PrivateData::of_reject(id.raw, event) };
-                return id.post(Outcome::Rejected {
+                return id.mailbox.post(Outcome::Rejected {
                     consumer_defined,
                     data,
                 });
             }
-            mailbox.dead = Some(before);
-            id.arrived.complete_all();
-            return;
+            return id.mailbox.end(before);
         }
-        drop(mailbox);
         // SAFETY: the handler mutex is held.
         let observer = unsafe { *id.observer.get() };
         if let Some(observer) = observer {
@@ -395,20 +312,6 @@ impl HandlerGuard<'_> {
     pub(super) unsafe fn observe(&self, observer: Option<Observer>) {
         // SAFETY: the guard is the proof that this task holds the handler mutex.
         unsafe { *self.id.observer.get() = observer }
-    }
-
-    /// Errors if the id has ended; otherwise events go to the observer from now on.
-    pub(super) fn hand_over(&self) -> Result {
-        let mut mailbox = self.id.mailbox.lock();
-        if let Some(errno) = mailbox.dead {
-            return Err(error(errno));
-        }
-        if mailbox.outcome.is_some() {
-            // The peer gave up before it was accepted.
-            return Err(error(errno::ECONNABORTED));
-        }
-        mailbox.connected = true;
-        Ok(())
     }
 
     /// Starts to connect.

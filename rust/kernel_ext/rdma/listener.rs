@@ -12,22 +12,20 @@ use super::{
         device_info,
         Prepared, //
     },
+    context::Context,
     device::{
         sealed::HasId,
         DeviceInfo,
         HasDevice, //
     },
+    hardware::QpConfig,
     id::{
         self,
         IdRef,
         Scope, //
     },
     pd::Pd,
-    qp::{
-        Context,
-        QpConfig,
-        QueuePair, //
-    }, //
+    qp::QueuePair, //
 };
 use crate::{
     error::errno,
@@ -265,7 +263,7 @@ impl Deferred {
         }
         let mut param = conn_param(private)?;
         let guard = self.id.lock();
-        guard.hand_over()?;
+        self.id.mailbox().hand_over()?;
         // SAFETY: the queue pair takes back the observer before it gives up its context.
         unsafe { guard.observe(Some(qp.observer())) };
         let accepted = guard.accept(&mut param);

@@ -42,8 +42,9 @@ impl Reaper {
     ///
     /// `ENOMEM`; `EEXIST` if there is one already.
     pub fn start() -> Result<Self> {
+        // Not `mem_reclaim`: no I/O waits for a teardown, and a teardown may wait for the connection
+        // manager's own queues, which do not have that property either.
         let flags = Flags {
-            mem_reclaim: true,
             unbound: true,
             ..Flags::default()
         };

@@ -6,13 +6,15 @@
 //! and only that slot can be posted again. Nothing the peer sends chooses memory.
 
 use super::{
+    context::{
+        Context,
+        Event,
+        Token, //
+    },
     pd::Pd,
     qp::{
-        Context,
         Core,
-        Event,
-        QueuePair,
-        Token, //
+        QueuePair, //
     }, //
 };
 use crate::{

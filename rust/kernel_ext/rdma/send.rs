@@ -7,11 +7,11 @@
 //! itself often enough that a full queue always has a signaled request near its end.
 
 use super::{
-    qp::{
-        Core,
+    context::{
         Event,
         Token, //
     },
+    qp::Core,
     wr::{
         Chain,
         Rules,

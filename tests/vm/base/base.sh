@@ -6,6 +6,7 @@
 #
 #   scripts/lab/vm.sh run --name base --ko DIR --script tests/vm/base/base.sh
 
+# shellcheck source=/dev/null
 . /lab/lib/guest.sh
 
 CTL=/sys/devices/virtual/kx-base/ctl
@@ -80,7 +81,7 @@ check_write "the name is free again" ok $CTL/make one
 for round in 1 2 3 4 5; do
 	echo "race$round" >$CTL/make
 	cat "$CTL/sub/race$round/slow" >/dev/null 2>&1 &
-	for writer in 1 2 3 4; do
+	for _ in 1 2 3 4; do
 		(echo x >"$CTL/sub/race$round/suicide" && echo won >>/tmp/won$round) 2>/dev/null &
 	done
 	wait
@@ -98,7 +99,7 @@ for round in $(seq 20); do
 	echo x >$CTL/reap &
 	wait
 done
-check_eq "all are gone after reaping" "" "$(ls $CTL/sub $CTL/links | grep -x '[abcd]')"
+check_eq "all are gone after reaping" "" "$(find $CTL/sub $CTL/links -name '[abcd]')"
 
 # The module cannot go while such a function still runs.
 echo last >$CTL/make
@@ -122,7 +123,7 @@ for i in $(seq 20); do echo "dir$i" >$CTL/make; done
 (while cat $CTL/sub/dir3/slow $CTL/long; do :; done) >/dev/null 2>&1 &
 reader=$!
 sleep 0.1
-for attempt in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	rmmod kx_base && break
 	sleep 0.2
 done
@@ -130,10 +131,12 @@ check_fails "the tree is gone" test -e /sys/devices/virtual/kx-base
 check_fails "the class is gone" test -e /sys/class/kx-base
 wait $reader
 
-for i in $(seq 30); do
-	modprobe kx_base && echo "cycle" >$CTL/make && rmmod kx_base || break
+cycles=0
+for _ in $(seq 30); do
+	if ! { modprobe kx_base && echo "cycle" >$CTL/make && rmmod kx_base; }; then break; fi
+	cycles=$((cycles + 1))
 done
-check_eq "30 loads and unloads" 30 "$i"
+check_eq "30 loads and unloads" 30 "$cycles"
 
 kmemleak_scan
 summary

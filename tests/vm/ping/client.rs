@@ -14,8 +14,7 @@ use super::{
     IMM_ANSWER,
     IMM_DATA,
     IMM_FLOOD,
-    PATIENCE,
-    SERVER, //
+    PATIENCE, //
 };
 use kernel::{
     prelude::*,
@@ -28,6 +27,7 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
+    net::SockAddr,
     new_irq_spinlock,
     rdma::{
         cm,
@@ -167,8 +167,8 @@ impl Context for Client {
 }
 
 /// One connection, from birth to death.
-pub(crate) fn run(server: &Server) -> Result {
-    let (ctx, qp, pd) = connect()?;
+pub(crate) fn run(server: &Server, dst: &SockAddr) -> Result {
+    let (ctx, qp, pd) = connect(dst)?;
     let ended = step("traffic", traffic(&ctx, &qp, &pd, server));
     qp.disconnect();
     qp.shutdown();
@@ -181,11 +181,14 @@ pub(crate) fn run(server: &Server) -> Result {
 pub(crate) type Connected = (Arc<Client>, Arc<QueuePair<Client>>, Arc<Pd>);
 
 /// A connection with receives.
-pub(crate) fn connect() -> Result<Connected> {
-    let resolved = step("resolve", cm::resolve(None, &SERVER, PATIENCE))?;
+pub(crate) fn connect(dst: &SockAddr) -> Result<Connected> {
+    let resolved = step(
+        "resolve",
+        cm::resolve(Some(&dst.with_port(0)), dst, PATIENCE),
+    )?;
     let info = resolved.info();
     ensure(info.mem_mgt_extensions && info.max_fast_reg_pages >= 8 && !info.name().is_empty())?;
-    ensure(resolved.src() == SERVER.with_port(resolved.src().port()))?;
+    ensure(resolved.src().same_host(dst) && resolved.dst() == *dst)?;
     let pd = Pd::new(&resolved)?;
     let other_pd = Pd::new(&resolved)?;
     let ctx = Client::new()?;

@@ -17,8 +17,6 @@ check "the module loads" timeout 200 modprobe rdx_ping
 check "the scenario runs to its end" log_has "rdx_ping: ok"
 # The queue pairs themselves go by the name of rdma_cm.
 check_eq "two completion queues stay" 2 "$(leftovers cq)"
-rdma resource show
-rdma resource show cq
 check "it unloads" rmmod rdx_ping
 for kind in cq pd mr cm_id; do
 	check_eq "no $kind left" 0 "$(leftovers $kind)"

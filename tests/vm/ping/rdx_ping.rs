@@ -52,6 +52,9 @@ module! {
 
 /// Where the test listens.
 const SERVER: SockAddr = SockAddr::v4([10, 0, 0, 1], 4321);
+/// The same in IPv6.
+const SERVER6: SockAddr =
+    SockAddr::v6([0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 4321, 0);
 /// Bytes of the area each side offers.
 const AREA: usize = 8192;
 /// How long anything may take, in milliseconds.
@@ -153,17 +156,38 @@ fn run() -> Result {
         "no such host",
         ensure(cm::resolve(None, &SockAddr::v4([10, 99, 0, 1], 1), 1000).is_err()),
     )?;
-    step("the connection", client::run(&server))?;
+    step("the connection", client::run(&server, &SERVER))?;
     server.close();
     // A second life on the same listener.
     server.reset();
-    step("once more", client::run(&server))?;
+    step("once more", client::run(&server, &SERVER))?;
     drop(listener);
     server.close();
     step(
         "the listener is gone",
         refused(b"ping", &SERVER, false, b""),
-    )
+    )?;
+
+    let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
+    let port = SERVER.port();
+    let ip = step(
+        "listen on all IP addresses",
+        cm::Listener::new(&SockAddr::any_v6(port), 8, door.clone()),
+    )?;
+    let ib = step(
+        "listen on all GIDs",
+        cm::Listener::new(&SockAddr::any_ib(port), 8, door),
+    )?;
+    for dst in [SERVER, SERVER6] {
+        server.reset();
+        pr_info!("to {}\n", dst);
+        let ended = client::run(&server, &dst);
+        server.close();
+        step("by wildcard", ended)?;
+    }
+    drop(ib);
+    drop(ip);
+    Ok(())
 }
 
 /// Keeps a connection until the module goes, or the device.
@@ -195,7 +219,7 @@ impl Keeper {
         let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
         let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
         let listener = cm::Listener::new(&SERVER, 8, door)?;
-        let (ctx, qp, _pd) = client::connect()?;
+        let (ctx, qp, _pd) = client::connect(&SERVER)?;
         drop(listener);
         server.settle();
         let this = Arc::pin_init(
