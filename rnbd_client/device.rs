@@ -397,7 +397,14 @@ impl Device {
     }
 
     /// Somebody opens the disk.
-    pub(crate) fn opened(&self) -> Result {
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` for writing to a read-only mapping, `EIO` if the device is going.
+    pub(crate) fn opened(&self, write: bool) -> Result {
+        if write && self.mode == AccessMode::Ro {
+            return Err(EPERM);
+        }
         let mut openers = self.openers.lock();
         if openers.closed {
             return Err(EIO);

@@ -12,6 +12,7 @@ use block_mq::{
     IdleRequest,
     Operations,
     Refusal,
+    Request,
     Status, //
 };
 use kernel::prelude::*;
@@ -21,11 +22,17 @@ use rnbd_proto::{
     Io,
     Op, //
 };
-use rtrs_client::Kind;
+use rtrs_client::{
+    Kind,
+    Permit, //
+};
 
-use crate::device::{
-    Device,
-    State, //
+use crate::{
+    device::{
+        Device,
+        State, //
+    },
+    session::Session,
 };
 
 /// The queue of a mapped device.
@@ -62,48 +69,62 @@ impl Operations for DiskQueue {
         let Some(session) = device.session() else {
             return Err(idle.fail(Status::from_errno(-errno::EIO)));
         };
-        let Some(mut permit) = session.transport().permit(Kind::Io) else {
+        let Some(permit) = session.transport().permit(Kind::Io) else {
             return Err(idle.busy());
         };
 
-        let request = idle.start();
-        if op.has_data() {
-            if let Err(e) = request.map_sg(permit.sg()) {
-                drop(permit);
-                request.end(Status::from_errno(e.to_errno()));
-                return Ok(());
-            }
-        }
-        let message = Io {
-            device_id: device.id(),
-            // The position of a flush means nothing, and some servers stumble over it.
-            sector: if op == Op::Flush { 0 } else { request.sector() },
-            op,
-            flags: Flags::for_request(
-                op,
-                request.sync(),
-                request.fua(),
-                request.preflush(),
-                request.nounmap(),
-            ),
-            size: if op == Op::Flush { 0 } else { request.bytes() },
-            prio: Some(request.ioprio()),
-        }
-        .to_bytes();
-        let read = op.is_transport_read();
-        match session.send_io(permit, request, &message, read, op.has_data()) {
-            Ok(()) => {}
-            Err((request, EAGAIN)) => request.requeue(),
-            Err((request, e)) => request.end(Status::from_errno(e.to_errno())),
-        }
-        Ok(())
+        idle.start_and(|request| submit(device, &session, op, permit, request))
     }
 
-    fn open(device: &Device, _write: bool) -> Result {
-        device.opened()
+    fn open(device: &Device, write: bool) -> Result {
+        device.opened(write)
     }
 
     fn release(device: &Device) {
         device.released();
+    }
+}
+
+/// Sends the message for a request. The request comes back if the transport has no room for it
+/// at the moment; whatever else goes wrong ends it.
+fn submit(
+    device: &Device,
+    session: &Session,
+    op: Op,
+    mut permit: Permit,
+    request: Request<DiskQueue>,
+) -> Result<(), Request<DiskQueue>> {
+    if op.has_data() {
+        if let Err(e) = request.map_sg(permit.sg()) {
+            drop(permit);
+            request.end(Status::from_errno(e.to_errno()));
+            return Ok(());
+        }
+    }
+    let flush = matches!(op, Op::Flush);
+    let message = Io {
+        device_id: device.id(),
+        // The position of a flush means nothing, and some servers stumble over it.
+        sector: if flush { 0 } else { request.sector() },
+        op,
+        flags: Flags::for_request(
+            op,
+            request.sync(),
+            request.fua(),
+            request.preflush(),
+            request.nounmap(),
+        ),
+        size: if flush { 0 } else { request.bytes() },
+        prio: Some(request.ioprio()),
+    }
+    .to_bytes();
+    let read = op.is_transport_read();
+    match session.send_io(permit, request, &message, read, op.has_data()) {
+        Ok(()) => Ok(()),
+        Err((request, EAGAIN)) => Err(request),
+        Err((request, e)) => {
+            request.end(Status::from_errno(e.to_errno()));
+            Ok(())
+        }
     }
 }

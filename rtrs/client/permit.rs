@@ -175,6 +175,7 @@ struct Parts {
 
 /// The right to have one request in flight. Dropping it returns it to the session, in any
 /// context; it must not be kept when the session is closed, which waits for it.
+#[must_use = "send a request with it"]
 pub struct Permit(ScopeGuard<Parts, fn(Parts)>);
 
 impl Permit {

@@ -172,6 +172,7 @@ impl Op {
 /// A request that waits for its answer.
 ///
 /// Whoever holds it owns the chunk of the request. Dropping it answers with `EIO`.
+#[must_use = "answer it"]
 pub struct Operation(Option<KBox<Op>>);
 
 impl Operation {

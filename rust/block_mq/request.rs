@@ -42,10 +42,6 @@ const REQ_PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 const REQ_NOUNMAP: u32 = 1 << bindings::req_flag_bits___REQ_NOUNMAP;
 const RQF_SPECIAL_PAYLOAD: u32 = 1 << bindings::rqf_flags___RQF_SPECIAL_PAYLOAD;
 
-/// How long a request waits that was given back, in milliseconds: what the block
-/// layer itself waits when resources are short (`block/blk-mq.c`).
-const REQUEUE_DELAY_MS: kernel::ffi::c_ulong = 3;
-
 /// The operation of a request (`REQ_OP_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -290,6 +286,33 @@ impl<'a, O: Operations> IdleRequest<'a, O> {
         }
     }
 
+    /// Starts the request and hands it to `work`. If that gives it back, a resource
+    /// was missing that only showed then: the block layer tries again, as after
+    /// [`Self::busy`].
+    pub fn start_and<F>(self, work: F) -> Result<(), Refusal<'a>>
+    where
+        F: FnOnce(Request<O>) -> Result<(), Request<O>>,
+    {
+        let idle = self.rq;
+        let Err(back) = work(self.start()) else {
+            return Ok(());
+        };
+        if back.rq != idle {
+            // Another request than the one of this call: it has to wait on its own.
+            back.requeue();
+            return Ok(());
+        }
+        // INVARIANT: the request of this call is live and ours again, and `back` is
+        // gone without running its destructor. That it was started does not matter:
+        // the block layer resets it when it is refused for want of a resource.
+        Err(Refusal {
+            rq: ManuallyDrop::new(back).rq,
+            status: Status::RESOURCE,
+            started: true,
+            _call: PhantomData,
+        })
+    }
+
     /// Gives the request back because a resource is missing at the moment.
     /// blk-mq tries again by itself: when a request of the queue ends, or
     /// after a few milliseconds.
@@ -309,6 +332,7 @@ impl<'a, O: Operations> IdleRequest<'a, O> {
         Refusal {
             rq: ManuallyDrop::new(self).rq,
             status,
+            started: false,
             _call: PhantomData,
         }
     }
@@ -338,16 +362,18 @@ impl<O: Operations> Drop for IdleRequest<'_, O> {
     }
 }
 
-/// A request that was not started: the error of `queue_rq`. Dropping it instead
-/// of returning it fails the request.
+/// A request that the driver does not take: the error of `queue_rq`. Dropping it
+/// instead of returning it fails the request.
 ///
 /// # Invariants
 ///
-/// `rq` is a live request in the idle state, and this value is its only owner.
+/// `rq` is a live request, started if `started` says so and idle otherwise, and
+/// this value is its only owner.
 #[must_use = "return it from queue_rq"]
 pub struct Refusal<'a> {
     rq: NonNull<bindings::request>,
     status: Status,
+    started: bool,
     _call: Call<'a>,
 }
 
@@ -361,6 +387,12 @@ impl Refusal<'_> {
 
 impl Drop for Refusal<'_> {
     fn drop(&mut self) {
+        if self.started {
+            // SAFETY: by the invariant the request is live, started and ours, and
+            // `self` is not used afterwards.
+            unsafe { finish(self.rq, Status::IOERR) };
+            return;
+        }
         // SAFETY: by the invariant the request is live, idle and ours, and
         // `self` is not used afterwards.
         unsafe { abandon(self.rq) };
@@ -376,6 +408,7 @@ impl Drop for Refusal<'_> {
 ///
 /// `rq` is a live, started request of a disk of `O`, and this value is its only
 /// owner. Hence the disk's queue is not frozen, and its data is alive.
+#[must_use = "end it"]
 pub struct Request<O: Operations> {
     rq: NonNull<bindings::request>,
     _ops: PhantomData<O>,
@@ -402,20 +435,13 @@ impl<O: Operations> Request<O> {
     }
 
     /// Gives the request back to the block layer, which will hand it out again
-    /// after a moment: what was short is hardly there at once, and asking again
-    /// and again would take the processor from those who could free it. Any
-    /// context, does not sleep.
+    /// as soon as it can. Any context, does not sleep. Where a resource is short
+    /// use [`IdleRequest::start_and`], after which the block layer waits a little.
     pub fn requeue(self) {
         let rq = ManuallyDrop::new(self).rq;
         // SAFETY: by the invariant the request is live, started and ours, and
-        // `self` is gone without running its destructor. Its queue outlives it:
-        // the disk waits for all its requests before the queue goes, and this one
-        // stays in flight on the requeue list.
-        unsafe {
-            let queue = (*rq.as_ptr()).q;
-            bindings::blk_mq_requeue_request(rq.as_ptr(), false);
-            bindings::blk_mq_delay_kick_requeue_list(queue, REQUEUE_DELAY_MS);
-        }
+        // `self` is gone without running its destructor.
+        unsafe { bindings::blk_mq_requeue_request(rq.as_ptr(), true) };
     }
 
     /// The data of the disk the request is for.

@@ -65,6 +65,7 @@ class Machine:
         self.process, self.status, self.died = None, None, False
         self.console, self.kernel_log, self.allowed = [], [], []
         self.lines, self.qmp, self.reboots, self.expect_end = {}, None, 0, False
+        self.bad_starts, self.start_again = 0, False
         self.started = time.monotonic()
         self.counts, self.failures, self.after_failure = [], [], False
 
@@ -139,7 +140,16 @@ class Machine:
 
     def control(self, text):
         verb, _, rest = text.partition(" ")
-        if verb == "dmesg":
+        if self.start_again:
+            return  # The words of a life that does not count.
+        if verb == "hello":
+            # No module of ours is loaded yet. A kernel that has complained so
+            # far (an emulated CPU can be late for its timers) judges nothing
+            # after that: KASAN and lockdep report once.
+            if dmesg.findings(self.console) and self.bad_starts < 2:
+                self.bad_starts += 1
+                self.start_again = True
+        elif verb == "dmesg":
             self.kernel_log.append(rest)
         elif verb == "allow":
             self.allowed.append(rest)
@@ -151,6 +161,14 @@ class Machine:
 
     def tell(self, text):
         self.lines["ctl"].send(text.encode() + b"\n")
+
+    def restart(self, selector):
+        """Again from the start, as if the first start had not been."""
+        self.write("[lab] the kernel complained during its own start; it is started again", False)
+        self.kill()
+        self.close()
+        self.console, self.counts, self.failures, self.start_again = [], [], [], False
+        self.start(selector)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

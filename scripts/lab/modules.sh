@@ -31,9 +31,6 @@ OUT=$TOP/build/$RELEASE
 mkdir -p "$OUT"
 exec 9>"$OUT/.lock"
 flock -w 1800 9 || die "another build in $OUT goes on for too long"
-# Sources that were renamed or removed must not live on as modules.
-rm -f "$OUT"/*.ko
-
 build() {
 	in_root make -C "$KBUILD" M=/src MO="/src/build/$RELEASE" "${VARS[@]}" -j"$JOBS" "$@" modules
 }
@@ -43,5 +40,10 @@ LOG="$CACHE/log/modules_for_${RELEASE//[^A-Za-z0-9._-]/_}.log"
 grep -E '(^|: )warning:' "$LOG" >&2 || true
 for ko in "$OUT"/*.ko; do
 	[ -e "$ko" ] || die "no module came out; see $LOG"
+	# A module that was renamed or removed must not live on.
+	if ! grep -qE "(^|/)$(basename "$ko" .ko)\.o$" "$OUT/modules.order"; then
+		rm -f "$ko"
+		continue
+	fi
 	printf '%s\n' "${ko#"$TOP"/}"
 done

@@ -218,8 +218,13 @@ class Run:
 
     def loop(self):
         while True:
-            self.drain(0.5, lambda: self.done() or self.lost())
+            self.drain(0.5, lambda: self.done() or self.lost() or any(m.start_again for m in self.machines))
             now = time.monotonic()
+            for machine in self.machines:
+                if machine.start_again:
+                    print(f"{machine.log.name[5:]}: the kernel's own start went wrong, once more", file=sys.stderr)
+                    self.forget(machine)
+                    machine.restart(self.selector)
             if self.done():
                 return 0
             if self.lost():

@@ -28,7 +28,7 @@ compile() {
 	cmd=${cmd%% ; *}
 	# No object and no stamp: only the types matter. The source is the last word.
 	cmd=$(sed -E "s, --emit=(obj|metadata|dep-info)=[^ ]*,,g; s, --out-dir [^ ]*, --emit=metadata=/tmp/misuse.rmeta,; s, [^ ]*\.rs *\$, /src/tests/compile_fail/$(basename "$1")," <<<"$cmd")
-	in_root sh -c "cd /src/build/$KV && $cmd"
+	in_root env RUSTC_BOOTSTRAP=1 sh -c "cd /src/build/$KV && $cmd"
 }
 
 for file in "$TOP"/tests/compile_fail/*.rs; do

@@ -181,14 +181,16 @@ impl Sizes {
     /// Fits a configuration to the device of `pd`.
     pub(super) fn new(cfg: &QpConfig, pd: &Pd) -> Self {
         let info = pd.info();
-        // One entry of each queue is for draining.
-        let most = info.max_qp_wr.saturating_sub(1).max(1);
+        // One entry of each queue is for draining; and both queues together must fit the completion
+        // queue, or completions would be lost.
+        let most = info
+            .max_qp_wr
+            .min(info.max_cqe / 2)
+            .saturating_sub(1)
+            .max(1);
         let send_wr = cfg.send_wr.clamp(1, most);
         let recv_wr = cfg.recv_wr.clamp(1, most);
-        let entries = send_wr
-            .saturating_add(recv_wr)
-            .saturating_add(2)
-            .min(info.max_cqe.max(1));
+        let entries = send_wr.saturating_add(recv_wr).saturating_add(2);
         Self {
             send_wr,
             recv_wr,

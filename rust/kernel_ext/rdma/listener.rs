@@ -233,8 +233,10 @@ impl Deferred {
         pd: &Arc<Pd>,
         cfg: &QpConfig,
     ) -> Result<Prepared<C>> {
-        // SAFETY: the id is valid; the field is changed by `prepare` and by the end of a queue pair
-        // only, and a stale value leads to a refusal.
+        // Two calls at the same time must not both find the id free.
+        let _guard = self.id.lock();
+        // SAFETY: the id is valid. The field is set under the handler mutex, which is held, and
+        // cleared when a queue pair is gone; a value that is stale leads to a refusal.
         if unsafe { !(*self.id.raw()).qp.is_null() } {
             return Err(EINVAL);
         }

@@ -7,9 +7,12 @@
 //! as a work item. Whoever owns the [`Reaper`] (the module that carries this crate) guarantees that
 //! the code of this crate stays until the last item has run.
 
-use crate::workqueue::{
-    Flags,
-    OwnedQueue, //
+use crate::{
+    time::sleep_ms,
+    workqueue::{
+        Flags,
+        OwnedQueue, //
+    }, //
 };
 use core::ptr;
 use kernel::{
@@ -26,11 +29,17 @@ use kernel::{
 /// The queue of the running reaper, or null.
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
 
+/// How many threads are between reading `QUEUE` and being done with it.
+///
+/// A reader counts itself before it reads, the reaper's end clears `QUEUE` before it looks at the
+/// count; all fully ordered. So when the count is 0 nobody has the old pointer any more.
+static READERS: Atomic<i32> = Atomic::new(0);
+
 /// Owns the queue on which protection domains are torn down.
 ///
-/// At most one exists. It must outlive every handle of `kernel_ext::rdma`; the module that carries
-/// this crate keeps it as the last field to be dropped. Without one the system's queue is used, and
-/// nobody waits for it.
+/// At most one exists. The module that carries this crate keeps it as the last field to be dropped,
+/// so that all code of a teardown is still there when it runs. Without one the system's queue is
+/// used, and nobody waits for it.
 pub struct Reaper {
     queue: OwnedQueue,
 }
@@ -59,10 +68,12 @@ impl Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        // Nobody can add items any more: the modules that could are gone. What is queued runs
-        // before the queue is destroyed.
-        self.queue.flush();
         QUEUE.xchg(ptr::null_mut(), Full);
+        while READERS.fetch_add(0, Full) != 0 {
+            sleep_ms(1);
+        }
+        // Nobody can add items any more. Dropping the queue runs what is in it.
+        self.queue.flush();
     }
 }
 
@@ -72,18 +83,25 @@ fn raw_queue(queue: &Queue) -> *mut bindings::workqueue_struct {
     ptr::from_ref(queue).cast_mut().cast()
 }
 
-/// Runs `work` with the queue to use.
+/// Runs `work` with the reaper's queue, if there is one.
+fn with_reaper<R>(work: impl FnOnce(Option<&Queue>) -> R) -> R {
+    READERS.fetch_add(1, Full);
+    let raw = QUEUE.load(Acquire);
+    // SAFETY: the queue is destroyed only after it is no longer in `QUEUE` and nobody who might have
+    // read it there is counted in `READERS`; this thread is, until `work` is done.
+    let queue = (!raw.is_null()).then(|| unsafe { Queue::from_raw(raw) });
+    let result = work(queue);
+    READERS.fetch_sub(1, Full);
+    result
+}
+
+/// Runs `work` with the queue for teardowns. Any context, if `work` does not sleep.
 pub(super) fn with_queue<R>(work: impl FnOnce(&Queue) -> R) -> R {
-    let mut raw = QUEUE.load(Acquire);
-    if raw.is_null() {
-        // SAFETY: the static is written once, while the kernel boots.
-        raw = unsafe { bindings::system_dfl_wq };
-    }
-    // SAFETY:
-    // - The system's queue lives for ever.
-    // - A reaper's queue lives until the owner of the `Reaper` drops it, which it does only when no
-    //   handle of this module is left; the caller is dropping such a handle right now.
-    work(unsafe { Queue::from_raw(raw) })
+    with_reaper(|queue| match queue {
+        Some(queue) => work(queue),
+        // SAFETY: the static is written once, while the kernel boots, and its queue lives for ever.
+        None => work(unsafe { Queue::from_raw(bindings::system_dfl_wq) }),
+    })
 }
 
 /// Waits until every protection domain whose last handle is gone is torn down. Sleeps.
@@ -91,9 +109,10 @@ pub(super) fn with_queue<R>(work: impl FnOnce(&Queue) -> R) -> R {
 /// Useful when a module ends and its devices should be free at once. Without a [`Reaper`] it does
 /// nothing.
 pub fn flush_teardown() {
-    let raw = QUEUE.load(Acquire);
-    if !raw.is_null() {
-        // SAFETY: see `with_queue`; the caller's module depends on the one that owns the reaper.
-        unsafe { bindings::__flush_workqueue(raw) }
-    }
+    with_reaper(|queue| {
+        if let Some(queue) = queue {
+            // SAFETY: the queue is valid for the duration of the call.
+            unsafe { bindings::__flush_workqueue(raw_queue(queue)) }
+        }
+    })
 }

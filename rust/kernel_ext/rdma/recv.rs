@@ -111,6 +111,20 @@ impl Core {
     /// The slot must belong to this queue pair, must not be posted, and must stay until the queue
     /// pair is destroyed.
     unsafe fn post_recv(&self, slot: &RecvSlot) -> Result {
+        let queue = self.recv.lock();
+        // SAFETY: promised by the caller.
+        unsafe { self.post_locked(&queue, slot) }
+    }
+
+    /// The same, for callers who hold the lock.
+    ///
+    /// # Safety
+    ///
+    /// As of [`post_recv`](Self::post_recv), and `queue` must be this queue pair's.
+    unsafe fn post_locked(&self, queue: &RecvQueue, slot: &RecvSlot) -> Result {
+        if !queue.open {
+            return Err(error(errno::ENOTCONN));
+        }
         let mut sge = c::ib_sge {
             addr: 0,
             length: slot.len,
@@ -131,13 +145,9 @@ impl Core {
             sg_list: &mut sge,
             num_sge,
         };
-        let queue = self.recv.lock();
-        if !queue.open {
-            return Err(error(errno::ENOTCONN));
-        }
         // SAFETY:
-        // - The queue is open, so the queue pair is valid: it is closed, under this lock, before
-        //   the queue pair is destroyed.
+        // - The queue is open, so the queue pair is valid: it is closed, under the lock that the
+        //   caller holds, before the queue pair is destroyed.
         // - The request and its element live for the call, which copies them.
         // - Slot and memory stay, as the caller promises and by the slot's invariant.
         let posted = unsafe { c::rdx_post_recv(self.qp, &wr) };
@@ -168,42 +178,45 @@ impl Core {
             },
             GFP_KERNEL,
         )?;
-        let raw: *const RecvSlot = &*slot;
-        self.keep(slot)?;
-        // SAFETY: the slot is new, and in the list of this queue pair, where it stays.
-        unsafe { self.post_recv(&*raw) }
-    }
-
-    /// Adds a slot to the list, growing that outside the lock. Sleeps.
-    fn keep(&self, slot: KBox<RecvSlot>) -> Result {
         loop {
-            let wanted = {
-                let queue = self.recv.lock();
-                queue.once.len().checked_add(4).ok_or(ENOMEM)?
-            };
+            let wanted = self.recv.lock().once.len().checked_add(4).ok_or(ENOMEM)?;
+            // Allocated and freed outside the lock, which keeps interrupts off.
             let mut larger = KVec::with_capacity(wanted, GFP_KERNEL)?;
             let mut queue = self.recv.lock();
-            if !queue.open {
-                return Err(error(errno::ENOTCONN));
-            }
-            if queue.committed >= self.recv_wr {
-                return Err(ENOSPC);
-            }
             if queue.once.len() >= wanted {
                 // Others were faster; once more.
                 continue;
             }
-            while let Some(old) = queue.once.pop() {
-                larger.push_within_capacity(old).map_err(|_| ENOMEM)?;
-            }
-            larger.push_within_capacity(slot).map_err(|_| ENOMEM)?;
-            core::mem::swap(&mut queue.once, &mut larger);
-            queue.committed = queue.committed.saturating_add(1);
+            let result = self.keep_and_post(&mut queue, &mut larger, slot);
             drop(queue);
-            // The old, now empty list is freed here, outside the lock.
             drop(larger);
-            return Ok(());
+            return result;
         }
+    }
+
+    /// Moves the list of one-shot receives into `larger`, which has room, and adds and posts one.
+    fn keep_and_post(
+        &self,
+        queue: &mut RecvQueue,
+        larger: &mut KVec<KBox<RecvSlot>>,
+        slot: KBox<RecvSlot>,
+    ) -> Result {
+        if !queue.open {
+            return Err(error(errno::ENOTCONN));
+        }
+        if queue.committed >= self.recv_wr {
+            return Err(ENOSPC);
+        }
+        while let Some(old) = queue.once.pop() {
+            larger.push_within_capacity(old).map_err(|_| ENOMEM)?;
+        }
+        core::mem::swap(&mut queue.once, larger);
+        queue.once.push_within_capacity(slot).map_err(|_| ENOMEM)?;
+        let slot = queue.once.last().ok_or(ENOMEM)?;
+        // SAFETY: the slot is new, and its box stays in the list until the queue pair is destroyed.
+        unsafe { self.post_locked(queue, slot) }?;
+        queue.committed = queue.committed.saturating_add(1);
+        Ok(())
     }
 
     /// See [`QueuePair::arm_receives`].
@@ -231,7 +244,6 @@ impl Core {
             // INVARIANT: the slots divide the region.
             ring.push_within_capacity(slot).map_err(|_| ENOMEM)?;
         }
-        let start = ring.as_ptr();
         {
             let mut queue = self.recv.lock();
             let refused = if !queue.open {
@@ -250,13 +262,15 @@ impl Core {
             queue.committed = queue.committed.saturating_add(count);
             queue.ring = ring;
         }
+        // One at a time, so that interrupts are not off for long. Somebody may shut the queue pair
+        // down meanwhile, hence the slot is looked up under the lock.
         for index in 0..count as usize {
+            let queue = self.recv.lock();
+            let slot = queue.ring.get(index).ok_or(error(errno::ENOTCONN))?;
             // SAFETY:
-            // - The ring has `count` slots, whose place does not change when the vector is moved;
-            //   it stays until the queue pair is destroyed, which needs the last callback to end
-            //   and, by the contract of `shutdown` and `drop`, a caller who does not arm any more.
-            // - Nobody has posted them yet.
-            unsafe { self.post_recv(&*start.wrapping_add(index)) }?;
+            // - The ring stays in place until the queue pair is destroyed.
+            // - Nobody else posts a slot that has not completed, and each is visited once.
+            unsafe { self.post_locked(&queue, slot) }?;
         }
         Ok(())
     }

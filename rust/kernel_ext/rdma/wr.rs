@@ -162,15 +162,14 @@ impl Chain {
         }
     }
 
-    /// Copies elements into the chain; returns where they are and how many.
-    fn gather(&mut self, local: &[Sge], rules: &Rules) -> Result<(*mut c::ib_sge, c_int)> {
+    /// Copies elements into the chain; returns how many.
+    fn gather(&mut self, local: &[Sge], rules: &Rules) -> Result<c_int> {
         let count = u32::try_from(local.len()).map_err(|_| EINVAL)?;
         let end = self.sges.checked_add(local.len()).ok_or(EINVAL)?;
         if count > rules.max_sge {
             return Err(EINVAL);
         }
         let room = self.elements.get_mut(self.sges..end).ok_or(EINVAL)?;
-        let start = room.as_mut_ptr().cast::<c::ib_sge>();
         for (to, from) in room.iter_mut().zip(local) {
             if from.pd != rules.pd {
                 return Err(EINVAL);
@@ -183,7 +182,7 @@ impl Chain {
         }
         // INVARIANT: the elements up to `end` have just been written.
         self.sges = end;
-        Ok((start, count as c_int))
+        Ok(count as c_int)
     }
 
     /// Translates and appends one request.
@@ -202,13 +201,14 @@ impl Chain {
             Wr::RegMr { .. } => (c::ib_wr_opcode_IB_WR_REG_MR, NONE, 0),
             Wr::LocalInv { key } => (c::ib_wr_opcode_IB_WR_LOCAL_INV, NONE, key),
         };
-        let (sg_list, num_sge) = self.gather(local, rules)?;
+        let num_sge = self.gather(local, rules)?;
         let head = c::ib_send_wr {
             next: core::ptr::null_mut(),
             __bindgen_anon_1: c::ib_send_wr__bindgen_ty_1 {
                 wr_cqe: ManuallyDrop::new(rules.cqe),
             },
-            sg_list,
+            // `link` fills this in: the elements may still move.
+            sg_list: core::ptr::null_mut(),
             num_sge,
             opcode,
             send_flags: 0,
@@ -256,19 +256,26 @@ impl Chain {
         Ok(())
     }
 
-    /// Links the requests and marks the last one; returns the first. `None` if there is none.
+    /// Links the requests with their elements and with each other, and marks the last one; returns
+    /// the first. `None` if there is none.
     ///
-    /// The result points into `self` and is good until `self` moves or ends.
+    /// The result points into `self` and is good until `self` moves, changes or ends.
     pub(super) fn link(&mut self, signal: Option<*mut c::ib_cqe>) -> Option<*const c::ib_send_wr> {
         let count = self.wrs;
         let base = self.slots.as_mut_ptr().cast::<Slot>();
+        let mut sge = self.elements.as_mut_ptr().cast::<c::ib_sge>();
         let last = count.checked_sub(1)?;
         for index in 0..count {
             // SAFETY:
             // - The first `count` slots are initialised, by the invariant.
             // - Each starts with an `ib_send_wr`, whichever kind it is.
+            // - The requests were appended together with their elements, in the same order.
             unsafe {
                 let wr = base.wrapping_add(index).cast::<c::ib_send_wr>();
+                if (*wr).num_sge > 0 {
+                    (*wr).sg_list = sge;
+                    sge = sge.wrapping_add((*wr).num_sge as usize);
+                }
                 if index < last {
                     (*wr).next = base.wrapping_add(index.wrapping_add(1)).cast();
                 } else if let Some(cqe) = signal {
