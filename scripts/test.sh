@@ -95,14 +95,16 @@ pair() {
 	"$VM" pair --name "interop-$1-$2-$3" --kernel "$KERNEL" --timeout $((300 * SLOW)) --mem 1536 \
 		--server-ko "$server" --client-ko "$client" \
 		--server-script "$TOP/tests/vm/interop_server.sh" --client-script "$TOP/tests/vm/interop_client.sh" \
-		--env AI="$3" --env SECS="$INTEROP_SECS"
+		--env AI="$3" --env SECS="$INTEROP_SECS" --env CLIENT="$2"
 }
 
-# hostile AI: a peer that breaks every rule, beside an honest one.
+# hostile AI: a peer that breaks every rule, beside an honest one. The depth is
+# no power of two, so that an index can be out of range, and more chunks than
+# registrations fit into the info exchange's queue at once.
 hostile() {
 	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
 		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
-		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1" \
+		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=1500 rtrs_server.max_chunk_size=65536" \
 		--env 'HOSTILE_ARGS=--halfopen 20'
 }
 
@@ -112,6 +114,9 @@ hostile_build() {
 
 run_all() {
 	local ai server client
+	suite base vm base base/base.sh --timeout $((180 * SLOW))
+	suite disks vm disks nullrx/null.sh --timeout $((180 * SLOW)) --mem 1536
+	suite verbs vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
 	for ai in Y N; do
 		suite "loopback-$ai" vm "loopback-$ai" loopback.sh --timeout $((600 * SLOW + SECS * 5)) --mem 3072 \
@@ -142,7 +147,7 @@ if [ "$MODE" != host ]; then
 	"$TOP/scripts/lab/initramfs.sh"
 	"$TOP/scripts/lab/peers.sh"
 	PEERS=$CACHE/$KV/peers
-	"$TOP/scripts/lab/modules.sh" "$KERNEL"
+	"$TOP/scripts/lab/modules.sh" "$KERNEL" KX_TESTS=m
 	if [ "$KERNEL" = debug ]; then
 		KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
 	else

@@ -20,7 +20,14 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use kernel_ext::workqueue::cancel_delayed_sync;
+use kernel_ext::{
+    fmt::Show,
+    log::{
+        info_limited,
+        warn_limited, //
+    },
+    workqueue::cancel_delayed_sync, //
+};
 
 use crate::path::{
     Path,
@@ -29,6 +36,13 @@ use crate::path::{
 
 /// Takes a closing path down. Sleeps, possibly for as long as the user works on requests.
 pub(crate) fn run(path: &Arc<Path>) {
+    if let Some(reason) = path.reason() {
+        if reason.is_ordinary() {
+            info_limited!("{}: closing: {}\n", path.name(), Show(reason));
+        } else {
+            warn_limited!("{}: closing: {}\n", path.name(), Show(reason));
+        }
+    }
     let (pool, connections, dir) = {
         let mut setup = path.setup.lock();
         (

@@ -60,6 +60,7 @@ use crate::{
         Path,
         Setup, //
     },
+    reason::Reason,
     server::Shared, //
 };
 
@@ -214,7 +215,7 @@ fn connect(asked: Asked) -> Result {
     let result = add(&path, &mut setup, deferred, message.cid());
     match &result {
         Ok(()) => path.progress(),
-        Err(_) => path.close(),
+        Err(e) => path.close(Reason::Local(message.cid(), e.to_errno())),
     }
     result
 }

@@ -48,6 +48,7 @@ use crate::{
         Operation, //
     },
     path::Path,
+    reason::Reason,
     respond,
     ulp::UlpSession, //
 };
@@ -179,14 +180,13 @@ impl Connection {
     }
 
     /// The client broke the protocol: the path is closed.
-    fn violation(&self, what: &str) {
-        warn_limited!(
-            "{}: connection {}: {}, closing the path\n",
-            self.path.name(),
-            self.cid,
-            what
-        );
-        self.path.close();
+    fn violation(&self, what: &'static str) {
+        self.path.close(Reason::Protocol(self.cid, what));
+    }
+
+    /// Posting failed: the path is closed.
+    pub(crate) fn broken(&self, error: Error) {
+        self.path.close(Reason::Local(self.cid, error.to_errno()));
     }
 
     fn received(&self, qp: &QueuePair<Self>, received: Received<'_, Self>) {
@@ -196,8 +196,8 @@ impl Connection {
         }
         let immediate = received.imm().filter(|_| received.is_write_imm());
         // Another one may arrive at once; what was received is copied already.
-        if received.repost().is_err() {
-            self.path.close();
+        if let Err(e) = received.repost() {
+            self.broken(e);
             return;
         }
         let Some(immediate) = immediate else {
@@ -226,7 +226,7 @@ impl Connection {
         match qp.post(&answer, None) {
             // Without room there are answers on the way, which prove as much.
             Ok(()) | Err(EAGAIN) => {}
-            Err(_) => self.path.close(),
+            Err(e) => self.broken(e),
         }
     }
 
@@ -234,9 +234,7 @@ impl Connection {
     fn request(&self, payload: IoPayload) {
         let path = &self.path;
         let Some(link) = self.link.get() else {
-            if path.is_open() {
-                self.violation("request before the session was established");
-            }
+            self.violation("request before the session was established");
             return;
         };
         let pool = &link.pool;
@@ -312,22 +310,12 @@ impl Context for Connection {
             Done::Recv(received) => self.received(qp, received),
             Done::Sent(token) => self.sent(token),
             // Also a failed LOCAL_INV ends here; its request is never delivered (S17).
-            Done::Failed { status, .. } => {
-                if self.path.is_open() {
-                    warn_limited!(
-                        "{}: connection {}: work completion status {}, closing the path\n",
-                        self.path.name(),
-                        self.cid,
-                        status
-                    );
-                }
-                self.path.close();
-            }
+            Done::Failed { status, .. } => self.path.close(Reason::Work(self.cid, status)),
         }
     }
 
-    fn lost(&self, _why: Lost) {
-        self.path.close();
+    fn lost(&self, why: Lost) {
+        self.path.close(Reason::Lost(why));
     }
 
     fn space(&self, _qp: &QueuePair<Self>) {

@@ -15,7 +15,6 @@ use kernel_ext::{
         self,
         errno, //
     },
-    log::warn_limited,
     rdma::{
         Direction,
         Mr,
@@ -48,6 +47,7 @@ use crate::{
         Pulse,
         Setup, //
     },
+    reason::Reason,
     sysfs::PathFiles, //
 };
 
@@ -67,8 +67,7 @@ pub(crate) fn received(path: &Arc<Path>, received: &Received<'_, Connection>) {
             path.queue_info();
         }
         Err(e) => {
-            warn_limited!("{}: info request: {}, closing\n", path.name(), e.as_str());
-            path.close();
+            path.close(Reason::Protocol(0, e.as_str()));
         }
     }
 }
@@ -83,16 +82,7 @@ pub(crate) fn run(path: &Arc<Path>) {
         return;
     }
     if let Err(e) = establish(path, &mut setup, &name) {
-        // If it was closed in the meantime, that has been said.
-        if path.is_open() {
-            warn_limited!(
-                "{}: session {} is not established (error {}), closing\n",
-                path.name(),
-                kernel_ext::fmt::Show(&name),
-                e.to_errno()
-            );
-        }
-        path.close();
+        path.close(Reason::Info(e.to_errno()));
     }
 }
 

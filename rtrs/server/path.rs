@@ -35,7 +35,6 @@ use kernel::{
 };
 use kernel_ext::{
     fmt::Show,
-    log::warn_limited,
     net::SockAddr,
     new_irq_spinlock,
     rdma::QueuePair,
@@ -73,6 +72,7 @@ use crate::{
         Tokens, //
     },
     info,
+    reason::Reason,
     server::Shared,
     session::Session,
     sysfs::PathFiles, //
@@ -125,6 +125,9 @@ pub(crate) struct Path {
     /// What the client calls itself, from the info request to the work on it.
     #[pin]
     pub(crate) name: IrqSpinLock<Option<SessionName>>,
+    /// Why the path was closed, from then on.
+    #[pin]
+    reason: IrqSpinLock<Option<Reason>>,
     /// Everything heavy.
     #[pin]
     pub(crate) setup: Mutex<Setup>,
@@ -175,6 +178,7 @@ impl Path {
                 ops <- Gate::new(),
                 registered <- Completion::new(),
                 name <- new_irq_spinlock!(None, "rtrs_server::Path::name"),
+                reason <- new_irq_spinlock!(None, "rtrs_server::Path::reason"),
                 setup <- new_mutex!(
                     Setup {
                         pool: None,
@@ -214,11 +218,6 @@ impl Path {
         matches!(self.state.load(), State::Connecting)
     }
 
-    /// Whether nobody has closed the path yet. Any context.
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.state.load(), State::Connecting | State::Connected)
-    }
-
     /// The client made progress in establishing the path.
     pub(crate) fn progress(&self) {
         self.progress_ms.store(time::now_ms(), Relaxed);
@@ -239,13 +238,19 @@ impl Path {
     }
 
     /// Closes the path; harmless if it is closed already. Any context.
-    pub(crate) fn close(self: &Arc<Self>) {
+    pub(crate) fn close(self: &Arc<Self>, reason: Reason) {
         if self.step(Event::Close) {
+            *self.reason.lock() = Some(reason);
             // Whoever waits for a registration looks at the state next.
             self.registered.complete_all();
             // The step is taken once, so the item cannot be queued already.
             let _ = self.queue().enqueue::<_, CLOSE>(self.clone());
         }
+    }
+
+    /// Why the path was closed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        *self.reason.lock()
     }
 
     /// Starts the work on the info request. Any context.
@@ -294,8 +299,7 @@ impl WorkItem<TIMER> for Path {
         match limit.checked_sub(quiet) {
             Some(left @ 1..) => this.start_timer(u32::try_from(left).unwrap_or(u32::MAX)),
             _ => {
-                warn_limited!("{}: not established in time, closing\n", this.name());
-                this.close();
+                this.close(Reason::Late);
             }
         }
     }
@@ -336,10 +340,7 @@ impl HeartbeatPath for Pulse {
     }
 
     fn dead(&self) {
-        if self.path.is_open() {
-            warn_limited!("{}: the client is silent, closing\n", self.path.name());
-        }
-        self.path.close();
+        self.path.close(Reason::Silent);
     }
 
     fn queue(&self) -> &Queue {

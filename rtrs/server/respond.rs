@@ -41,8 +41,8 @@ pub(crate) fn answer(op: KBox<Op>) {
     };
     // No more than the connection: the rest of the link must not be held when the request is over.
     let con = link.con.clone();
-    if let Some(Err(_)) = link.pool.slot(op.chunk).map(|slot| renew(&op, slot)) {
-        con.path.close();
+    if let Some(Err(e)) = link.pool.slot(op.chunk).map(|slot| renew(&op, slot)) {
+        con.broken(e);
     }
     con.submit(op);
 }
@@ -103,8 +103,8 @@ fn invalidate(mut op: KBox<Op>, link: Arc<Link>) -> Result<(), KBox<Op>> {
     let result = match link.qp.post(&wr, Some(Token(u32::from(chunk.get())))) {
         Ok(()) => Ok(()),
         Err(EAGAIN) => slot.invalidating.take().map_or(Ok(()), Err),
-        Err(_) => {
-            link.con.path.close();
+        Err(e) => {
+            link.con.broken(e);
             if let Some(op) = slot.invalidating.take() {
                 op.release();
             }
@@ -151,7 +151,7 @@ fn send(mut op: KBox<Op>, link: Arc<Link>, answer: Answer) -> Result<(), KBox<Op
         .and_then(|slot| Some((slot, gather(slot, answer.data).ok()?)));
     let Some((slot, (data, message))) = parts else {
         // The lengths were checked when the request was read.
-        link.con.path.close();
+        link.con.broken(EINVAL);
         op.link = Some(link);
         op.release();
         return Ok(());
@@ -188,13 +188,13 @@ fn send(mut op: KBox<Op>, link: Arc<Link>, answer: Answer) -> Result<(), KBox<Op
     // The client may use the chunk again as soon as it has the answer, which may be before the
     // call returns. So the record is in its slot before.
     drop(slot.idle.put(op));
-    let back = match link.qp.post(chain.as_slice(), None) {
+    let (back, error) = match link.qp.post(chain.as_slice(), None) {
         Ok(()) => {
             link.leave();
             return Ok(());
         }
-        Err(EAGAIN) => slot.idle.take(),
-        Err(_) => None,
+        Err(EAGAIN) => (slot.idle.take(), EAGAIN),
+        Err(e) => (None, e),
     };
     match back {
         Some(mut op) => {
@@ -207,7 +207,7 @@ fn send(mut op: KBox<Op>, link: Arc<Link>, answer: Answer) -> Result<(), KBox<Op
         // The queue pair is broken, or the client did not wait and has a request where its answer
         // should come from.
         None => {
-            link.con.path.close();
+            link.con.broken(error);
             link.leave();
             Ok(())
         }

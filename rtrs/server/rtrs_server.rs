@@ -12,7 +12,7 @@
 //! - [`registry`]: all sessions and paths, and who may join them;
 //! - [`session`]: one client, as its user and sysfs see it;
 //! - [`path`]: one address pair, its states and its work items;
-//! - [`connect`], [`info`], [`close`]: the beginning and the end of a path;
+//! - [`connect`], [`info`], [`close`], [`reason`]: the beginning and the end of a path;
 //! - [`connection`]: one queue pair, and what its completions mean;
 //! - [`chunk`]: the memory of a path;
 //! - [`operation`], [`respond`], [`fifo`]: a request, its answer, and waiting for room;
@@ -36,6 +36,7 @@ mod info;
 mod operation;
 mod params;
 mod path;
+mod reason;
 mod registry;
 mod respond;
 mod server;

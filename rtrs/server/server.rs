@@ -42,6 +42,7 @@ use crate::{
     connect::Acceptor,
     params::Config,
     path::Path,
+    reason::Reason,
     registry::Registry,
     ulp::Ulp, //
 };
@@ -188,7 +189,7 @@ impl Drop for Server {
         let finished = {
             let registry = shared.registry.lock();
             for path in registry.paths() {
-                path.close();
+                path.close(Reason::Server);
             }
             registry.is_finished()
         };

@@ -19,7 +19,10 @@ use kernel_ext::{
     },
 };
 
-use crate::path::Path;
+use crate::{
+    path::Path,
+    reason::Reason, //
+};
 
 /// What the files of a path show.
 pub(crate) struct PathFiles {
@@ -80,10 +83,9 @@ impl PathFiles {
         if !matches!(text, b"1" | b"1\n") {
             return Err(EINVAL);
         }
-        if context.remove_self() {
-            pr_info!("{}: disconnected by the administrator\n", self.path.name());
-        }
-        self.path.close();
+        // Whether it was this writer that removed it makes no difference.
+        context.remove_self();
+        self.path.close(Reason::Administrator);
         Ok(())
     }
 }

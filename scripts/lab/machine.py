@@ -65,7 +65,7 @@ class Machine:
         self.process, self.status, self.died = None, None, False
         self.console, self.kernel_log, self.allowed = [], [], []
         self.lines, self.qmp, self.reboots, self.expect_end = {}, None, 0, False
-        self.bad_starts, self.start_again = 0, False
+        self.bad_starts, self.start_again, self.judged = 0, False, None
         self.started = time.monotonic()
         self.counts, self.failures, self.after_failure = [], [], False
 
@@ -177,6 +177,7 @@ class Machine:
         """Before a hanging machine is killed: what are its tasks and CPUs doing?"""
         if not self.alive():
             return
+        self.judged = len(self.console)
         for key in "wl":
             self.monitor("chardev-send-break", id="con")
             time.sleep(0.3)
@@ -198,7 +199,8 @@ class Machine:
     def verdict(self):
         """(status, findings): the log's judgement; writes the kernel log out."""
         complete = bool(self.kernel_log)
-        lines = self.kernel_log if complete else self.console
+        # Not what was asked of a hanging kernel: that is full of call traces.
+        lines = self.kernel_log if complete else self.console[: self.judged]
         # What went by on the console of an earlier life counts as well.
         if self.reboots:
             lines = self.console + lines

@@ -163,7 +163,13 @@ impl Pd {
     ///
     /// `ENOMEM`, `ENODEV` or the errno of the driver.
     pub fn new(from: &impl HasDevice) -> Result<Arc<Pd>> {
-        let id = from.id().clone();
+        Self::of(from.id().clone())
+    }
+
+    /// The part of `new` that is not generic, and so exists once: a lock class must have one name,
+    /// at one address, in all modules.
+    #[inline(never)]
+    fn of(id: Arc<IdRef>) -> Result<Arc<Pd>> {
         let device = id.device().ok_or(ENODEV)?;
         let room = KBox::<Teardown>::new_uninit(GFP_KERNEL)?;
         // SAFETY: the id is bound to the device and `id` keeps it.

@@ -144,6 +144,86 @@ impl Core {
     }
 }
 
+/// What a [`Core`] is made of. Not generic, so that the code, and with it the name of each lock
+/// class, exists once: lockdep wants one name, at one address, from all modules.
+struct Parts {
+    sizes: Sizes,
+    send: SendQueue,
+    plain: SendSlot,
+    tokens: KVec<SendSlot>,
+    hardware: Hardware,
+    serial: u64,
+    port_num: u32,
+    addresses: (SockAddr, SockAddr),
+}
+
+impl Parts {
+    /// Makes everything for the core that will be at `core`. Sleeps.
+    #[inline(never)]
+    fn new(
+        core: *const Core,
+        id: &Arc<IdRef>,
+        pd: &Arc<Pd>,
+        cfg: &QpConfig,
+        addresses: (SockAddr, SockAddr),
+    ) -> Result<Self> {
+        let sizes = Sizes::new(cfg, pd);
+        let send = SendQueue::new(sizes.send_wr)?;
+        let mut tokens = KVec::with_capacity(cfg.tokens as usize, GFP_KERNEL)?;
+        for token in 0..cfg.tokens {
+            let mut slot = SendSlot::new(Some(Token(token)));
+            slot.bind(core);
+            tokens.push_within_capacity(slot).map_err(|_| ENOMEM)?;
+        }
+        let mut plain = SendSlot::new(None);
+        plain.bind(core);
+        let hardware = Hardware::new(id, pd, &sizes)?;
+        Ok(Self {
+            sizes,
+            send,
+            plain,
+            tokens,
+            hardware,
+            serial: pd.serial(),
+            port_num: id.port_num(),
+            addresses,
+        })
+    }
+
+    /// Initialises the core.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must be the address that was given to `new`, valid for writes and pinned; `ctx` must
+    /// be a reference from `Arc::into_raw` of the type that `ops` is for.
+    #[inline(never)]
+    unsafe fn init(self, slot: *mut Core, ops: &'static Ops, ctx: *const c_void) {
+        let (src, dst) = self.addresses;
+        // INVARIANT: the slots point to `slot`; nothing is posted before the core is complete.
+        let init = pin_init!(Core {
+            qp: self.hardware.qp(),
+            ops,
+            ctx,
+            serial: self.serial,
+            src,
+            dst,
+            port_num: self.port_num,
+            max_sge: self.sizes.send_sge,
+            send_wr: self.sizes.send_wr,
+            recv_wr: self.sizes.recv_wr,
+            send <- new_irq_spinlock!(self.send, "QueuePair::send"),
+            recv <- new_irq_spinlock!(RecvQueue::new(), "QueuePair::recv"),
+            plain: self.plain,
+            tokens: self.tokens,
+            hardware <- new_mutex!(Some(self.hardware), "QueuePair::hardware"),
+            closing: Atomic::new(false),
+            closed <- Completion::new(),
+        });
+        // SAFETY: the caller promises the place; the initialiser cannot fail.
+        let Ok(()) = unsafe { init.__pinned_init(slot) };
+    }
+}
+
 /// A connected queue pair, always in an [`Arc`].
 ///
 /// Dropping the last reference shuts it down, if nobody did; then it must be dropped in process
@@ -166,47 +246,20 @@ impl<C: Context> QueuePair<C> {
         cfg: &QpConfig,
         addresses: (SockAddr, SockAddr),
     ) -> Result<Arc<Self>> {
-        let sizes = Sizes::new(cfg, pd);
-        let send = SendQueue::new(sizes.send_wr)?;
-        let mut tokens = KVec::with_capacity(cfg.tokens as usize, GFP_KERNEL)?;
-        for token in 0..cfg.tokens {
-            let slot = SendSlot::new(Some(Token(token)));
-            tokens.push_within_capacity(slot).map_err(|_| ENOMEM)?;
-        }
         // Room first: what follows must not fail between queue pair and owner.
         let room = UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
         let core = room.as_ptr().cast::<Core>();
-        for slot in &mut tokens {
-            slot.bind(core);
-        }
-        let mut plain = SendSlot::new(None);
-        plain.bind(core);
-        let hardware = Hardware::new(id, pd, &sizes)?;
-        let qp = hardware.qp();
-        let (src, dst) = addresses;
+        let parts = Parts::new(core, id, pd, cfg, addresses)?;
         let ctx = Arc::into_raw(ctx).cast::<c_void>();
-        // INVARIANT: `core` is the address of this value; nothing is posted before it is complete.
-        let init = pin_init!(Core {
-            qp,
-            ops: OpsOf::<C>::OPS,
-            ctx,
-            serial: pd.serial(),
-            src,
-            dst,
-            port_num: id.port_num(),
-            max_sge: sizes.send_sge,
-            send_wr: sizes.send_wr,
-            recv_wr: sizes.recv_wr,
-            send <- new_irq_spinlock!(send, "QueuePair::send"),
-            recv <- new_irq_spinlock!(RecvQueue::new(), "QueuePair::recv"),
-            plain,
-            tokens,
-            hardware <- new_mutex!(Some(hardware), "QueuePair::hardware"),
-            closing: Atomic::new(false),
-            closed <- Completion::new(),
-        });
+        let init = |slot: *mut Core| {
+            // SAFETY: `slot` is the place of `core`, uninitialised and pinned; it is the address of
+            // this value, as `QueuePair` is a transparent wrapper.
+            unsafe { parts.init(slot, OpsOf::<C>::OPS, ctx) };
+            Ok::<(), core::convert::Infallible>(())
+        };
         let this = room.pin_init_with(pin_init!(Self {
-            core <- init,
+            // SAFETY: the closure initialises the whole value and does not fail.
+            core <- unsafe { pin_init::pin_init_from_closure(init) },
             _context: PhantomData,
         }))?;
         Ok(this.into())

@@ -9,8 +9,9 @@
 . /lab/lib/guest.sh
 
 log_has() { dmesg | grep -qF "$1"; }
-# Objects of a kind that do not belong to the connection manager's own agents.
-leftovers() { rdma resource show "$1" 2>/dev/null | grep -c rdx_ping; }
+# Objects of a kind that are ours: they go by the name of the module that carries
+# the C helpers, rtrs_core or this one.
+leftovers() { rdma resource show "$1" 2>/dev/null | grep -cE '\[(rtrs_core|rdx_ping)\]'; }
 
 check "soft-RoCE on a dummy interface" setup_loopback_rxe
 check "the module loads" timeout 200 modprobe rdx_ping
