@@ -267,7 +267,11 @@ impl Device {
         let answer = control::exchange(session, &message[..], Carrier::Read(OPEN_RSP_LEN))
             .inspect_err(|e| self.complain(*e, "the server refused to open it"))?;
         OpenRsp::parse(&answer).map_err(|e| {
-            pr_err!("{}: bad answer of the server: {}\n", Label(self), e.as_str());
+            pr_err!(
+                "{}: bad answer of the server: {}\n",
+                Label(self),
+                e.as_str()
+            );
             error(e.errno())
         })
     }

@@ -74,10 +74,7 @@ fn nr_poll_queues(device: &Device, page: &mut Page<'_>) -> Result {
 }
 
 /// A file that is only read.
-const fn shown(
-    name: &'static CStr,
-    show: fn(&Device, &mut Page<'_>) -> Result,
-) -> File<Device> {
+const fn shown(name: &'static CStr, show: fn(&Device, &mut Page<'_>) -> Result) -> File<Device> {
     File {
         name,
         show: Some(show),

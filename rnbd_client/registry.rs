@@ -115,8 +115,7 @@ impl Registry {
     ///
     /// The table of `spec` "map_device results"; each is logged once, with what to do.
     pub(crate) fn map(self: &Arc<Self>, text: &[u8]) -> Result {
-        let options =
-            MapOptions::parse(text, cpu::nr_cpu_ids()).map_err(|e| complain(&e))?;
+        let options = MapOptions::parse(text, cpu::nr_cpu_ids()).map_err(|e| complain(&e))?;
         let mut paths = KVec::with_capacity(MAX_MAP_PATHS, GFP_KERNEL)?;
         for (path, port) in options.paths() {
             paths.push(parse_path(path, port)?, GFP_KERNEL)?;
@@ -178,7 +177,10 @@ impl Registry {
         let index = (0..MAX_DEVICES)
             .find(|index| devices.list.iter().all(|device| device.index != *index))
             .ok_or_else(|| {
-                pr_err!("all {} device numbers are in use; unmap a device\n", MAX_DEVICES);
+                pr_err!(
+                    "all {} device numbers are in use; unmap a device\n",
+                    MAX_DEVICES
+                );
                 ENOSPC
             })?;
         let device = Device::new(

@@ -27,13 +27,6 @@ use kernel_ext::{
     error::error,
     sync::AtomicSlot, //
 };
-use rtrs_client::{
-    Limits,
-    LinkEvent,
-    OpenParams,
-    Permit,
-    Ulp, //
-};
 use rnbd_proto::{
     limits::{
         SESS_INFO_LEN,
@@ -41,6 +34,13 @@ use rnbd_proto::{
     },
     SessInfo,
     SessInfoRsp, //
+};
+use rtrs_client::{
+    Limits,
+    LinkEvent,
+    OpenParams,
+    Permit,
+    Ulp, //
 };
 use rtrs_proto::SessionName;
 
@@ -151,12 +151,7 @@ impl Session {
             Arc::new((), GFP_KERNEL)?,
             cpu::num_online(),
             params.nr_poll,
-            u32::from(
-                limits
-                    .queue_depth
-                    .saturating_sub(CONTROL_PERMITS)
-                    .max(1),
-            ),
+            u32::from(limits.queue_depth.saturating_sub(CONTROL_PERMITS).max(1)),
         )?;
         let session = Arc::new(
             Self {

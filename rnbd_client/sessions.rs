@@ -130,7 +130,10 @@ impl Sessions {
     /// Whether nobody but the caller wants the slot; if so the caller closes the session.
     fn count_off(&self, slot: &Arc<Slot>) -> bool {
         let mut slots = self.slots.lock();
-        let Some(entry) = slots.iter_mut().find(|entry| Arc::ptr_eq(&entry.slot, slot)) else {
+        let Some(entry) = slots
+            .iter_mut()
+            .find(|entry| Arc::ptr_eq(&entry.slot, slot))
+        else {
             return false;
         };
         entry.users = entry.users.saturating_sub(1);

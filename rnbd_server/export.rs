@@ -149,7 +149,9 @@ impl Exports {
         match Dir::new(&export.sessions, session, files) {
             Ok(dir) => {
                 export.users = export.users.saturating_add(1);
-                export.writers = export.writers.saturating_add(u32::from(mode != AccessMode::Ro));
+                export.writers = export
+                    .writers
+                    .saturating_add(u32::from(mode != AccessMode::Ro));
                 Ok(dir)
             }
             Err(e) => {
@@ -172,7 +174,9 @@ impl Exports {
             return;
         };
         export.users = export.users.saturating_sub(1);
-        export.writers = export.writers.saturating_sub(u32::from(mode != AccessMode::Ro));
+        export.writers = export
+            .writers
+            .saturating_sub(u32::from(mode != AccessMode::Ro));
         if export.users == 0 {
             Self::forget(&mut list, at);
         }
@@ -180,7 +184,11 @@ impl Exports {
 
     /// Makes the directory of a backend that nobody had open.
     fn make(&self, backend: &BlockDevice) -> Result<Export> {
-        let dir = Dir::new(&self.devices, backend.name().as_cstr(), Arc::new((), GFP_KERNEL)?)?;
+        let dir = Dir::new(
+            &self.devices,
+            backend.name().as_cstr(),
+            Arc::new((), GFP_KERNEL)?,
+        )?;
         let block_dev = Link::new(&dir, c"block_dev", &backend.disk())?;
         let sessions = Dir::new(&dir, c"sessions", Arc::new((), GFP_KERNEL)?)?;
         Ok(Export {

@@ -291,7 +291,11 @@ impl UlpSession for Handle {
         };
         match message {
             Message::Io(io) => {
-                let found = self.0.table.get().and_then(|table| table.find(io.device_id).cloned());
+                let found = self
+                    .0
+                    .table
+                    .get()
+                    .and_then(|table| table.find(io.device_id).cloned());
                 match found {
                     Some(mapping) => io::submit(operation, mapping, &io),
                     None => operation.respond(-errno::ENOTCONN),

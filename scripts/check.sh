@@ -61,6 +61,9 @@ verdict "no file over 600 lines" "$(git ls-files -- '*.rs' '*.c' '*.h' '*.sh' '*
 shell_scripts() {
 	local files
 	mapfile -t files < <(git ls-files -- '*.sh' '.ci/run' | sed 's,^,/src/,')
+	# Scripts for the VM source their library by its path there.
+	mkdir -p "$ROOT/lab"
+	ln -sfn /src/tests/vm/lib "$ROOT/lab/lib"
 	in_root shellcheck -x "${files[@]}" 2>&1 | head -n 60
 }
 verdict "shellcheck" "$(shell_scripts)"

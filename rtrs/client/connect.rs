@@ -193,12 +193,7 @@ impl Deadline {
 ///
 /// Connection 0 has no processor of its own; `io_connections` after it have one each, and
 /// those behind them begin anew.
-fn establish(
-    path: &Arc<Path>,
-    total: u16,
-    io_connections: u32,
-    attempt: u32,
-) -> Result<Attempt> {
+fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) -> Result<Attempt> {
     let mut connections = Connections::with_capacity(usize::from(total))?;
     let mut contexts = KVec::with_capacity(usize::from(total), GFP_KERNEL)?;
 

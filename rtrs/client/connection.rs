@@ -25,7 +25,6 @@ use kernel_ext::rdma::{
     Received,
     Token, //
 };
-use rtrs_core::heartbeat::HeartbeatPath;
 use rtrs_proto::{
     limits::RKEY_MSG_LEN,
     ChunkIndex,
@@ -54,6 +53,8 @@ pub(crate) struct Connection {
     invalidated: Atomic<u64>,
     /// A request waits for room in the send queue.
     wants_room: Atomic<bool>,
+    /// So does the answer to a heartbeat.
+    owes_ack: Atomic<bool>,
 }
 
 /// What a receive means.
@@ -78,6 +79,7 @@ impl Connection {
                 live: SetOnce::new(),
                 invalidated: Atomic::new(0),
                 wants_room: Atomic::new(false),
+                owes_ack: Atomic::new(false),
             },
             GFP_KERNEL,
         )?)
@@ -118,7 +120,7 @@ impl Connection {
         live.heartbeat().heard();
         let arrival = self.understand(live, &received)?;
         // The buffer is read; the peer gets its credit back before anything else.
-        received.repost().map_err(|_| Fault::Post)?;
+        received.repost().map_err(Fault::post)?;
         match arrival {
             Arrival::Nothing => Ok(()),
             Arrival::Invalidated(key) => {
@@ -197,7 +199,21 @@ impl Connection {
             .sent(live, self)
     }
 
+    /// Answers a heartbeat, or remembers to.
+    fn acknowledge(&self, live: &Live) -> Result<(), Fault> {
+        match live.post_heartbeat(Immediate::HeartbeatAck) {
+            Err(error) if error == EAGAIN => {
+                self.owes_ack.store(true, Relaxed);
+                Ok(())
+            }
+            result => result.map_err(Fault::post),
+        }
+    }
+
     fn has_room(&self, live: &Live, qp: &QueuePair<Self>) -> Result<(), Fault> {
+        if self.owes_ack.load(Relaxed) && self.owes_ack.xchg(false, Full) {
+            self.acknowledge(live)?;
+        }
         // A server that invalidates never gets us here, so a walk is good enough.
         if self.wants_room.load(Relaxed) && self.wants_room.xchg(false, Full) {
             for slot in &live.slots {

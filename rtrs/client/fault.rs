@@ -5,7 +5,14 @@
 //! A fault is reported once per incarnation of a path, so a peer cannot flood the log.
 
 use core::fmt;
-use kernel_ext::rdma::Lost;
+use kernel::error::Error;
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    rdma::Lost,
+};
 
 /// The reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,8 +21,11 @@ pub(crate) enum Fault {
     Lost(Lost),
     /// A work request failed with this status (`enum ib_wc_status`).
     Completion(u32),
-    /// Something could not be posted.
-    Post,
+    /// The device refused a work request with this errno.
+    Post(i32),
+    /// A queue pair has stopped working; what stopped it is reported separately, if it is
+    /// at all.
+    Broken,
     /// The peer is silent.
     Heartbeat,
     /// A transfer of a kind that does not fit the mode of the path (C2, C10).
@@ -32,6 +42,17 @@ pub(crate) enum Fault {
     Bookkeeping,
 }
 
+impl Fault {
+    /// What a failed post means. A full queue is no fault, and not to be passed here.
+    pub(crate) fn post(reason: Error) -> Self {
+        if reason == error(errno::ENOTCONN) {
+            Self::Broken
+        } else {
+            Self::Post(reason.to_errno())
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -45,7 +66,10 @@ impl fmt::Display for Fault {
             Self::Completion(status) => {
                 return write!(f, "a work request failed with status {status}");
             }
-            Self::Post => "a work request could not be posted",
+            Self::Post(errno) => {
+                return write!(f, "a work request could not be posted (error {errno})");
+            }
+            Self::Broken => "a connection broke",
             Self::Heartbeat => "the peer does not answer heartbeats",
             Self::Carrier => "protocol error: wrong kind of transfer",
             Self::Immediate => "protocol error: request from the server",

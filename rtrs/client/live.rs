@@ -19,17 +19,11 @@ use kernel::{
     },
     workqueue::Queue,
 };
-use kernel_ext::{
-    error::{
-        errno,
-        error, //
-    },
-    rdma::{
-        Pd,
-        QueuePair,
-        Remote,
-        Wr, //
-    },
+use kernel_ext::rdma::{
+    Pd,
+    QueuePair,
+    Remote,
+    Wr, //
 };
 use rtrs_core::heartbeat::{
     Heartbeat,
@@ -208,6 +202,17 @@ impl Live {
         self.inflight.fetch_sub(1, Relaxed);
     }
 
+    /// Posts a heartbeat message or its answer. Any context.
+    pub(crate) fn post_heartbeat(&self, message: Immediate) -> Result {
+        let service = self.connections.get(0).ok_or(EINVAL)?;
+        let transfer = Wr::WriteImm {
+            local: &[],
+            remote: Remote::ZERO,
+            imm: message.encode(),
+        };
+        service.post(&[transfer], None)
+    }
+
     /// Gives the path up. Any context.
     pub(crate) fn fail(&self, fault: Fault) {
         self.path.fail(fault);
@@ -277,18 +282,11 @@ impl Live {
 
 impl HeartbeatPath for Live {
     fn send(&self, message: Immediate) -> Result {
-        let qp = self
-            .connections
-            .get(0)
-            .ok_or_else(|| error(errno::ENOTCONN))?;
-        qp.post(
-            &[Wr::WriteImm {
-                local: &[],
-                remote: Remote::ZERO,
-                imm: message.encode(),
-            }],
-            None,
-        )
+        match self.post_heartbeat(message) {
+            // The queue is full: the peer is slow, which the next ticks will judge.
+            Err(error) if error == EAGAIN => Ok(()),
+            result => result,
+        }
     }
 
     fn dead(&self) {

@@ -111,6 +111,8 @@ pub(crate) struct Path {
     info: Completion,
     /// Bytes of the info response.
     info_len: Atomic<usize>,
+    /// Whether a failed work request of this incarnation was reported.
+    explained: Atomic<bool>,
     /// The live part. Held while it is built and while it is taken down, so whoever waits
     /// for the lock finds one or the other done.
     #[pin]
@@ -139,6 +141,7 @@ impl Path {
                 first_conn: Atomic::new(first),
                 info <- Completion::new(),
                 info_len: Atomic::new(0),
+                explained: Atomic::new(false),
                 life <- new_mutex!(None, "rtrs_client::path_life"),
                 known <- new_mutex!(None, "rtrs_client::path_known"),
                 recovery <- new_work!("rtrs_client::recovery"),
@@ -220,9 +223,14 @@ impl Path {
             Some(State::Reconnecting) => {
                 let _ = self.session.context().queue().enqueue(self.clone());
             }
+            // It may be what made the first report happen, seen a moment later. Worth a
+            // line, but only one.
+            _ if matches!(fault, Fault::Completion(_)) && !self.state.load().is_closing() => {}
             _ => return,
         }
-        self.report(fault);
+        if !matches!(fault, Fault::Completion(_)) || !self.explained.xchg(true, Relaxed) {
+            self.report(fault);
+        }
     }
 
     fn report(&self, what: impl core::fmt::Display) {
@@ -258,6 +266,7 @@ impl Path {
         let mut life = self.life.lock();
         self.still_connecting()?;
         self.info.reinit();
+        self.explained.store(false, Relaxed);
         let attempt = self.attempts.fetch_add(1, Relaxed).wrapping_add(1);
         let live = connect::build(self, attempt)?;
         // From here on `close` finds it.

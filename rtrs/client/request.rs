@@ -229,7 +229,7 @@ impl Slot {
                     live.leave();
                 }
                 if error != EAGAIN {
-                    live.fail(Fault::Post);
+                    live.fail(Fault::post(error));
                 }
                 Err((request.into_permit(), error))
             }
@@ -490,6 +490,6 @@ fn invalidate(
             connection.wants_room();
             Ok(())
         }
-        Err(_) => Err(Fault::Post),
+        Err(error) => Err(Fault::post(error)),
     }
 }

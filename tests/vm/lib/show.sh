@@ -5,6 +5,8 @@
 # its output is indented. Sourced after guest.sh. The lines go to the transcript
 # of scripts/demo.sh, which looks for their prefix.
 
+# The status for the script to end with.
+# shellcheck disable=SC2034
 SHOW_STATUS=0
 
 say() { printf '@%s \n@%s # %s\n' "$LAB_ROLE" "$LAB_ROLE" "$*"; }
@@ -31,6 +33,7 @@ show_run() {
 	sed "s/^/@$LAB_ROLE     /" "$out"
 	if [ "$status" != 0 ]; then
 		printf '@%s     (failed with status %d)\n' "$LAB_ROLE" "$status"
+		# shellcheck disable=SC2034
 		SHOW_STATUS=1
 	fi
 }
