@@ -12,7 +12,8 @@
 //!      `--failed----+------- unmap ----------+--> Unmapped
 //! ```
 //!
-//! Lock order: `openers`, then nothing; `parts`, then nothing. Both are taken one at a time.
+//! Lock order: `making`, then `parts`; `openers`, then nothing. `making` is held for as long as the
+//! server and the partition scan take, so nothing that they wait for may take it: only `unmap` does.
 
 use block_mq::{
     Disk,
@@ -160,6 +161,10 @@ pub(crate) struct Device {
     session: ArcCell<Session>,
     #[pin]
     openers: Mutex<Openers>,
+    /// Held by [`Self::map`]. The device is in the registry and its files are in sysfs before it is
+    /// complete; whoever unmaps it so early waits here.
+    #[pin]
+    making: Mutex<()>,
     #[pin]
     parts: Mutex<Parts>,
 }
@@ -188,6 +193,7 @@ impl Device {
                     count: 0,
                     closed: false,
                 }),
+                making <- new_mutex!(()),
                 parts <- new_mutex!(Parts {
                     link: None,
                     files: None,
@@ -226,6 +232,7 @@ impl Device {
     /// Opens the device on the server, makes the disk and its files. Process context. If it
     /// fails, the caller unmaps the device.
     pub(crate) fn map(self: &Arc<Self>, major: &Arc<Major>, links: &Dir<()>) -> Result {
+        let _making = self.making.lock();
         let session = self.session().ok_or(ENODEV)?;
         let answer = self.open(&session)?;
         self.id.store(answer.device_id, Relaxed);
@@ -235,16 +242,20 @@ impl Device {
 
         let disk = self.disk(&session, &answer, major)?;
         disk.add()?;
-        // A link that went down while there was no disk left it without a state of its own.
-        if self.state() != State::Mapped {
-            return Err(error(errno::ECOMM));
+        let mut buffer = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
+        // A link that goes down from here on finds the disk, and says so after we said the opposite.
+        let mut parts = self.parts.lock();
+        match self.state() {
+            State::Mapped => {}
+            // Somebody unmaps it already, and waits for us.
+            State::Unmapped => return Err(ENODEV),
+            // A link that went down while there was no disk left it without a state of its own.
+            _ => return Err(error(errno::ECOMM)),
         }
         let files = Dir::new(&disk, c"rnbd", self.clone())?;
         disk.uevent(DiskEvent::Online);
-        let mut buffer = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
         let link = Link::new(links, self.link_name(&mut buffer), &disk);
         let failed = link.as_ref().err().copied();
-        let mut parts = self.parts.lock();
         parts.disk = Some(disk);
         parts.files = Some(files);
         parts.link = link.ok();
@@ -353,6 +364,8 @@ impl Device {
             State::Unmapped => None,
             _ => Some(State::Unmapped),
         });
+        // What is being made is complete after this, or undone; nothing is made any more.
+        drop(self.making.lock());
         let (link, files, disk, lease) = {
             let mut parts = self.parts.lock();
             (

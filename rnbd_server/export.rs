@@ -23,10 +23,6 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
-    error::{
-        errno,
-        error, //
-    },
     sysfs::{
         Class,
         ClassDevice,
@@ -209,8 +205,11 @@ impl Exports {
     }
 }
 
-/// The session name as a directory name.
+/// The session name as a directory name. It may be in any encoding, or in none.
 pub(crate) fn directory_name(session: &[u8]) -> Result<CString> {
-    let text = core::str::from_utf8(session).map_err(|_| error(errno::EINVAL))?;
-    CString::try_from_fmt(fmt!("{text}"))
+    let mut text = KVec::with_capacity(session.len().saturating_add(1), GFP_KERNEL)?;
+    text.extend_from_slice(session, GFP_KERNEL)?;
+    text.push(0, GFP_KERNEL)?;
+    let text = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
+    Ok(CString::try_from(text)?)
 }

@@ -106,7 +106,8 @@ pub(crate) fn submit(operation: Operation, mapping: Arc<Mapping>, io: &rnbd_prot
         operation.respond(-errno::ENOTCONN);
         return;
     };
-    let op = match check(mapping.mode, io, backend.sectors(), &backend.limits()) {
+    let read_only = mapping.mode == AccessMode::Ro || backend.is_read_only();
+    let op = match check(read_only, io, backend.sectors(), &backend.limits()) {
         Ok(op) => op,
         Err(errno) => {
             drop(backend);
@@ -142,8 +143,11 @@ pub(crate) fn submit(operation: Operation, mapping: Arc<Mapping>, io: &rnbd_prot
 }
 
 /// Decides whether the device may be asked for this. The errors are negative errnos.
+///
+/// A device that its administrator has made read-only after it was opened counts as such here: the
+/// block layer would only say so in the log.
 fn check(
-    mode: AccessMode,
+    read_only: bool,
     io: &rnbd_proto::Io,
     sectors: u64,
     limits: &BackendLimits,
@@ -164,7 +168,7 @@ fn check(
             limits.max_write_zeroes_sectors > 0,
         ),
     };
-    if changes && mode == AccessMode::Ro {
+    if changes && read_only {
         return Err(-errno::EROFS);
     }
     if !supported {

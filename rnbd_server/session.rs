@@ -19,6 +19,10 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -32,6 +36,7 @@ use kernel_ext::{
     sync::ArcCell, //
 };
 use rnbd_proto::{
+    limits::OPEN_RSP_LEN,
     negotiate,
     Data,
     Message,
@@ -60,9 +65,16 @@ use crate::{
     open, //
 };
 
-/// Most devices that one session may have open, and may have opened in all its life. The
-/// wire has room for more; a peer that asks for more is not one to serve.
+/// Most devices that one session may have open at a time. The wire has room for more; a peer
+/// that asks for more is not one to serve.
 pub(crate) const MAX_MAPPINGS: usize = 1024;
+
+/// Most open and close messages of one session that wait. Clients that come back open all
+/// their devices at once, and may do so again before the first answer.
+const MAX_LETTERS: usize = 2 * MAX_MAPPINGS;
+
+/// The first version whose IO messages have a priority.
+const VERSION_WITH_PRIO: u32 = 2;
 
 /// Paths whose chunks may all be in use at the same time without a request having to allocate:
 /// the client spreads the requests of one session over its paths, and repeats those of a path
@@ -124,13 +136,15 @@ pub(crate) struct Session {
     pub(crate) name: CString,
     pub(crate) exports: Arc<Exports>,
     pub(crate) pool: Arc<Pool>,
+    /// The version that both speak; 0 before the client has said its own.
+    version: Atomic<u32>,
     #[pin]
     table: ArcCell<Table>,
     #[pin]
     control: Mutex<Control>,
-    /// Messages for `work`, at most as many as the session has chunks.
+    /// Messages for `work`, at most [`MAX_LETTERS`].
     #[pin]
-    inbox: Mutex<KVec<Letter>>,
+    inbox: Mutex<KVec<KBox<Letter>>>,
     #[pin]
     work: Work<Session>,
 }
@@ -148,6 +162,7 @@ impl Session {
                 name: directory_name(facts.name)?,
                 exports: exports.clone(),
                 pool: Pool::new(usize::from(facts.queue_depth).saturating_mul(BUSY_PATHS))?,
+                version: Atomic::new(0),
                 table <- ArcCell::new(Some(table)),
                 control <- new_mutex!(Control {
                     next_id: 0,
@@ -208,6 +223,8 @@ impl Session {
             return;
         }
         let status = match message {
+            // An answer that cannot be sent must not leave the device open.
+            Message::Open(_) if !has_room(&operation, OPEN_RSP_LEN) => -errno::EINVAL,
             Message::Open(open) => match self.open(open) {
                 Ok(mapping) => open::answer(&operation, &mapping),
                 Err(e) => {
@@ -223,6 +240,11 @@ impl Session {
         };
         operation.respond(status);
     }
+}
+
+/// Whether the client takes an answer of `len` bytes.
+fn has_room(operation: &Operation, len: usize) -> bool {
+    usize::try_from(operation.answer_len()).is_ok_and(|room| room >= len)
 }
 
 /// The number for "not connected", which the kernel crate has no name for.
@@ -247,7 +269,8 @@ impl WorkItem for Session {
             let Some(letter) = next else {
                 break;
             };
-            this.control(letter.operation, &letter.message);
+            let Letter { operation, message } = KBox::into_inner(letter);
+            this.control(operation, &message);
         }
     }
 }
@@ -266,10 +289,14 @@ impl Handle {
     /// never keeps more than one worker from the others.
     fn enqueue(&self, operation: Operation, message: Message) -> Result {
         // An operation that is dropped on failure is answered with an error by the transport.
-        self.0
-            .inbox
-            .lock()
-            .push(Letter { operation, message }, GFP_KERNEL)?;
+        let letter = KBox::new(Letter { operation, message }, GFP_KERNEL)?;
+        {
+            let mut inbox = self.0.inbox.lock();
+            if inbox.len() >= MAX_LETTERS {
+                return Err(ENOSPC);
+            }
+            inbox.push(letter, GFP_KERNEL)?;
+        }
         // A work item that is queued already will find the message.
         let _ = self.0.exports.control().queue().enqueue(self.0.clone());
         Ok(())
@@ -290,7 +317,11 @@ impl UlpSession for Handle {
             }
         };
         match message {
-            Message::Io(io) => {
+            Message::Io(mut io) => {
+                // What an older client has in this place means nothing.
+                if self.0.version.load(Relaxed) < VERSION_WITH_PRIO {
+                    io.prio = None;
+                }
                 let found = self
                     .0
                     .table
@@ -302,11 +333,11 @@ impl UlpSession for Handle {
                 }
             }
             Message::SessInfo(info) => {
-                let status = sess_info(&operation, &info);
+                let status = sess_info(&self.0, &operation, &info);
                 operation.respond(status);
             }
             Message::Open(_) | Message::Close(_) => {
-                // Without memory the operation is gone and thereby answered.
+                // Without room the operation is gone and thereby answered.
                 let _ = self.enqueue(operation, message);
             }
         }
@@ -325,13 +356,13 @@ impl UlpSession for Handle {
 }
 
 /// Answers the greeting of a client with the version both speak.
-fn sess_info(operation: &Operation, info: &SessInfo) -> i32 {
-    let answer = SessInfoRsp {
-        ver: negotiate(info.ver),
-    }
-    .to_bytes();
-    match operation.reply(&answer) {
-        Ok(()) => 0,
+fn sess_info(session: &Session, operation: &Operation, info: &SessInfo) -> i32 {
+    let ver = negotiate(info.ver);
+    match operation.reply(&SessInfoRsp { ver }.to_bytes()) {
+        Ok(()) => {
+            session.version.store(u32::from(ver), Relaxed);
+            0
+        }
         Err(e) => e.to_errno(),
     }
 }

@@ -84,6 +84,10 @@ const REGION_PAGE: u64 = 4096;
 const SEND_QUEUE_BYTES: u32 = 1 << 20;
 const SEND_ENTRY_BYTES: u32 = 96;
 const SEND_ELEMENT_BYTES: u32 = 16;
+/// Requests on their way at once for which the send queue of a connection has room in the worst
+/// case. With more a request may have to wait a moment; a server must not be able to choose how
+/// much memory each of our queues takes.
+const SEND_DEPTH_MAX: u32 = 1024;
 /// Names the one receive that is posted before the path is live.
 const INFO_TOKEN: Token = Token(0);
 
@@ -136,7 +140,7 @@ pub(crate) fn build(path: &Arc<Path>, attempt: u32) -> Result<Arc<Live>> {
             io_connections,
             send_sge: usize::try_from(send_sge)?,
             header_len,
-            max_segments: pages.min(MAX_SEGMENTS),
+            max_segments: pages.saturating_sub(1).clamp(1, MAX_SEGMENTS),
             chunks,
             slots,
             heartbeat,
@@ -238,8 +242,8 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     path.known_to_server();
 
     let depth = u32::from(agreed.params.depth().get());
-    // Room for the worst case of every request; 65535 times 4 does not overflow.
     let send_wr = depth
+        .min(SEND_DEPTH_MAX)
         .saturating_mul(4)
         .saturating_add(1)
         .min(info.max_qp_wr);
@@ -298,10 +302,12 @@ fn send_sge(info: &DeviceInfo, send_wr: u32) -> u32 {
     info.max_send_sge.min(most).min(fitting.max(2)).max(1)
 }
 
-/// Pages of a memory region: what the device allows, up to what one request may have.
+/// Pages of a memory region: what the device allows, up to what one request may have. That is one
+/// more than its bytes would fill, as they need not begin where a page does.
 fn region_pages(info: &DeviceInfo) -> u32 {
     let by_size = u32::try_from(info.max_mr_size / REGION_PAGE).unwrap_or(u32::MAX);
     MAX_SEGMENTS
+        .saturating_add(1)
         .min(by_size)
         .min(info.max_fast_reg_pages)
         .max(1)

@@ -136,7 +136,7 @@ impl Connection {
                     .ok_or(Fault::MessageId)?
                     .answered(live, self, qp, status, key)
             }
-            Arrival::HeartbeatMsg => live.send(Immediate::HeartbeatAck).map_err(|_| Fault::Post),
+            Arrival::HeartbeatMsg => self.acknowledge(live),
             Arrival::HeartbeatAck => {
                 live.heartbeat().acknowledged();
                 Ok(())

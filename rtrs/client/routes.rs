@@ -7,6 +7,7 @@
 //! nobody uses the old one: the last reference never dies in atomic context.
 
 use kernel::{
+    alloc::Flags,
     prelude::*,
     sync::{
         atomic::{
@@ -39,20 +40,22 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// A snapshot of these paths.
-    pub(crate) fn new(lives: &[Arc<Live>]) -> Result<Arc<Self>> {
-        let mut copy = KVec::with_capacity(lives.len(), GFP_KERNEL)?;
+    /// A snapshot of these paths, in memory as `flags` allow.
+    pub(crate) fn new(lives: &[Arc<Live>], flags: Flags) -> Result<Arc<Self>> {
+        let mut copy = KVec::with_capacity(lives.len(), flags)?;
         for live in lives {
-            copy.push(live.clone(), GFP_KERNEL)?;
+            copy.push(live.clone(), flags)?;
         }
         let mut turns = KVec::new();
         // A single path needs no turns.
         if lives.len() > 1 {
-            for _ in 0..cpu::nr_cpu_ids() {
-                turns.push(Turn(Atomic::new(0)), GFP_KERNEL)?;
+            let count = cpu::nr_cpu_ids();
+            turns.reserve(usize::try_from(count)?, flags)?;
+            for _ in 0..count {
+                turns.push(Turn(Atomic::new(0)), flags)?;
             }
         }
-        Ok(Arc::new(Self { lives: copy, turns }, GFP_KERNEL)?)
+        Ok(Arc::new(Self { lives: copy, turns }, flags)?)
     }
 
     /// Whether there is a path to try at all.

@@ -6,6 +6,10 @@
 //! refer to `Inner` and `Inner` lists the paths; closing breaks the circle.
 
 use kernel::{
+    alloc::{
+        flags::__GFP_NOWARN,
+        Flags, //
+    },
     new_mutex,
     prelude::*,
     str::CString,
@@ -240,7 +244,7 @@ impl Inner {
             self.max_segments.store(live.max_segments, Relaxed);
         }
         control.lives.push(live.clone(), GFP_KERNEL)?;
-        if let Err(error) = self.publish(&control) {
+        if let Err(error) = self.publish(&control, GFP_KERNEL) {
             control.lives.pop();
             return Err(error);
         }
@@ -257,7 +261,9 @@ impl Inner {
     pub(crate) fn withdraw(&self, live: &Arc<Live>) {
         let mut control = self.control.lock();
         control.lives.retain(|other| !Arc::ptr_eq(other, live));
-        if self.publish(&control).is_err() {
+        // Write-back may be waiting for the requests that are ended after this (L14), so
+        // nothing here may wait for write-back.
+        if self.publish(&control, GFP_NOWAIT | __GFP_NOWARN).is_err() {
             // No memory for a new list. The old one does no harm: the path in it is not
             // usable. It only keeps some memory until the next change.
             synchronize_rcu();
@@ -278,10 +284,10 @@ impl Inner {
     }
 
     /// Shows the list of connected paths to requests.
-    fn publish(&self, control: &Control) -> Result {
+    fn publish(&self, control: &Control, flags: Flags) -> Result {
         let routes = match control.lives.is_empty() {
             true => None,
-            false => Some(Routes::new(&control.lives)?),
+            false => Some(Routes::new(&control.lives, flags)?),
         };
         let old = self.routes.set(routes);
         // Requests look at the old list inside of an RCU section only. After this, ours
@@ -300,16 +306,22 @@ impl Inner {
         let policy = self.policy();
         let counted = policy == Policy::MinInflight;
         let mut tried = 0;
+        let mut busy = false;
         let mut refused = (permit, error(errno::ECONNABORTED));
         while let Some(live) = routes.choose(policy, &mut tried) {
             match live.submit(operation, refused.0, counted) {
                 Ok(()) => return Ok(()),
                 Err((permit, reason)) => refused = (permit, reason),
             }
+            busy |= refused.1 == EAGAIN;
             // It would be as wrong on any other path.
             if refused.1 == error(errno::EMSGSIZE) {
-                break;
+                return Err(refused);
             }
+        }
+        // As long as one path is only full, the request is worth another try.
+        if busy {
+            refused.1 = EAGAIN;
         }
         Err(refused)
     }

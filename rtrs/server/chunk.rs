@@ -35,6 +35,7 @@ use rtrs_proto::{
 };
 
 use crate::{
+    budget::Charge,
     operation::Op,
     params::Config, //
 };
@@ -69,15 +70,18 @@ pub(crate) struct Pool {
     /// The regions over all chunks, in order.
     regions: KVec<Mr>,
     params: SessionParams,
+    /// Given back with the memory.
+    _charge: Charge,
 }
 
 impl Pool {
-    /// Allocates and maps the chunks of one path. Process context; takes its time.
+    /// Allocates and maps the chunks of one path, for which `charge` was made. Process context;
+    /// takes its time.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `EINVAL` if the device cannot register a chunk, or the error of its driver.
-    pub(crate) fn new(pd: &Arc<Pd>, config: &Config) -> Result<Arc<Self>> {
+    pub(crate) fn new(pd: &Arc<Pd>, config: &Config, charge: Charge) -> Result<Arc<Self>> {
         let params = config.params;
         let (page, chunks_per_region) = region_size(pd.info(), &params)?;
         let size = usize::try_from(params.chunk_size()).map_err(|_| EINVAL)?;
@@ -125,6 +129,7 @@ impl Pool {
                 slots,
                 regions,
                 params,
+                _charge: charge,
             },
             GFP_KERNEL,
         )?)

@@ -36,6 +36,7 @@ use kernel_ext::{
         Direction,
         Pd,
         Poll,
+        Prepared,
         QpConfig,
         Request, //
     },
@@ -51,6 +52,7 @@ use rtrs_proto::{
 };
 
 use crate::{
+    budget::Charge,
     chunk::Pool,
     connection::Connection,
     info,
@@ -204,6 +206,10 @@ fn connect(asked: Asked) -> Result {
         }
     };
 
+    let Some(_turn) = path.turn() else {
+        deferred.reject(&refusal(-errno::ECONNRESET));
+        return Err(error::error(errno::ECONNRESET));
+    };
     let mut setup = path.setup.lock();
     let cid = usize::from(message.cid());
     let taken = setup.connections.get(cid).is_some_and(Option::is_some);
@@ -224,7 +230,7 @@ fn connect(asked: Asked) -> Result {
 fn add(path: &Arc<Path>, setup: &mut Setup, deferred: Deferred, cid: u16) -> Result {
     let shared = &path.shared;
     let prepared = prepare(path, setup, &deferred, cid);
-    let (con, prepared) = match prepared {
+    let (con, prepared, charge) = match prepared {
         Ok(ready) => ready,
         Err(e) => {
             deferred.reject(&refusal(e.to_errno()));
@@ -234,31 +240,41 @@ fn add(path: &Arc<Path>, setup: &mut Setup, deferred: Deferred, cid: u16) -> Res
     // If this fails, the peer has been told or is gone.
     let qp = deferred.accept(prepared, &shared.config.reply())?;
     if let Some(place) = setup.connections.get_mut(usize::from(cid)) {
-        *place = Some(Established { con, qp });
+        *place = Some(Established {
+            con,
+            qp,
+            _charge: charge,
+        });
     }
     Ok(())
 }
 
-/// Makes the queue pair of connection `cid`.
+/// Makes the queue pair of connection `cid`, and accounts for it.
 fn prepare(
     path: &Arc<Path>,
     setup: &mut Setup,
     deferred: &Deferred,
     cid: u16,
-) -> Result<(Arc<Connection>, kernel_ext::rdma::Prepared<Connection>)> {
+) -> Result<(Arc<Connection>, Prepared<Connection>, Charge)> {
     let config = &path.shared.config;
     let pool = match &setup.pool {
         Some(pool) => pool.clone(),
         None => first(path, setup, deferred)?,
     };
     let pd = pool.pd();
+    let wanted = qp_config(path, config, pd.info(), cid);
+    let most = pd.info().max_qp_wr;
+    let charge = path
+        .shared
+        .budget
+        .connection(wanted.send_wr.min(most), wanted.recv_wr.min(most))?;
     let con = Connection::new(path.clone(), cid)?;
-    let prepared = deferred.prepare(con.clone(), pd, &qp_config(path, config, pd.info(), cid))?;
+    let prepared = deferred.prepare(con.clone(), pd, &wanted)?;
     if cid == 0 {
         let buffer = Pd::buffer(pd, INFO_REQ_LEN, Direction::FromDevice)?;
         prepared.post_recv_once(buffer, path.tokens().info)?;
     }
-    Ok((con, prepared))
+    Ok((con, prepared, charge))
 }
 
 /// Makes what all connections of a path share. The device is that of the first one.
@@ -266,13 +282,19 @@ fn first(path: &Path, setup: &mut Setup, deferred: &Deferred) -> Result<Arc<Pool
     if !deferred.info().mem_mgt_extensions {
         return Err(error::error(errno::EOPNOTSUPP));
     }
+    let config = &path.shared.config;
+    let charge = path.shared.budget.pool(
+        config.depth(),
+        config.params.chunk_size(),
+        config.params.max_hdr(),
+    )?;
     let count = usize::from(path.cid_num);
     let mut connections = KVec::with_capacity(count, GFP_KERNEL)?;
     for _ in 0..count {
         connections.push(None, GFP_KERNEL)?;
     }
     let pd = Pd::new(deferred)?;
-    let pool = Pool::new(&pd, &path.shared.config)?;
+    let pool = Pool::new(&pd, config, charge)?;
     setup.connections = connections;
     setup.pool = Some(pool.clone());
     Ok(pool)

@@ -11,6 +11,7 @@ use kernel::{
 };
 use kernel_ext::{
     dma,
+    memory,
     param_bool,
     param_int, //
 };
@@ -45,6 +46,18 @@ param_int! {
 }
 
 param_int! {
+    SETUP_LIMIT_MS: i32 = 120_000,
+    "setup_limit_ms",
+    "A path that is not established after this many milliseconds is given up, whatever its progress; at least setup_timeout_ms, at most 14400000 (default: 120000)"
+}
+
+param_int! {
+    MAX_MEMORY_MIB: i32 = 0,
+    "max_memory_mib",
+    "Most MiB that all clients together may make the server take for chunks and connections; 0 for half of the memory (default: 0)"
+}
+
+param_int! {
     MAX_PATHS: i32 = 1024,
     "max_paths",
     "Most paths of all clients together: 1 to 65536 (default: 1024)"
@@ -54,6 +67,10 @@ param_int! {
 const SETUP_TIMEOUT_MIN_MS: u32 = 100;
 /// Milliseconds that a path may at most have for being established.
 const SETUP_TIMEOUT_MAX_MS: u32 = 3_600_000;
+/// Largest value of `setup_limit_ms`.
+const SETUP_LIMIT_MAX_MS: u32 = 14_400_000;
+/// Bytes of a MiB.
+const MIB: u64 = 1 << 20;
 /// Largest value of `max_paths`.
 const PATHS_LIMIT: u32 = 65_536;
 
@@ -66,6 +83,10 @@ pub(crate) struct Config {
     pub(crate) always_invalidate: bool,
     /// Milliseconds without progress after which a path that is being established is closed.
     pub(crate) setup_timeout_ms: u32,
+    /// Milliseconds after which a path that is still being established is closed.
+    pub(crate) setup_limit_ms: u32,
+    /// Bytes that all clients together may make the server take.
+    pub(crate) max_memory: u64,
     /// Most paths of all sessions together.
     pub(crate) max_paths: usize,
 }
@@ -99,6 +120,15 @@ impl Config {
             pr_err!("setup_timeout_ms must be 100 to 3600000\n");
             return Err(EINVAL);
         }
+        let setup_limit_ms = positive("setup_limit_ms", SETUP_LIMIT_MS.get())?;
+        if setup_limit_ms > SETUP_LIMIT_MAX_MS {
+            pr_err!("setup_limit_ms must not exceed 14400000\n");
+            return Err(EINVAL);
+        }
+        let max_memory = match positive("max_memory_mib", MAX_MEMORY_MIB.get())? {
+            0 => memory::total() / 2,
+            mib => u64::from(mib).saturating_mul(MIB),
+        };
         let max_paths = positive("max_paths", MAX_PATHS.get())?;
         if !(1..=PATHS_LIMIT).contains(&max_paths) {
             pr_err!("max_paths must be 1 to 65536\n");
@@ -108,6 +138,9 @@ impl Config {
             params,
             always_invalidate: ALWAYS_INVALIDATE.get(),
             setup_timeout_ms,
+            // Whoever raises the one without the other means both.
+            setup_limit_ms: setup_limit_ms.max(setup_timeout_ms),
+            max_memory,
             max_paths: usize::try_from(max_paths).map_err(|_| EINVAL)?,
         })
     }

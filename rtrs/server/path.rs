@@ -64,6 +64,7 @@ use rtrs_proto::{
 };
 
 use crate::{
+    budget::Charge,
     chunk::Pool,
     close,
     connection::{
@@ -84,6 +85,8 @@ pub(crate) struct Established {
     pub(crate) con: Arc<Connection>,
     /// The queue pair.
     pub(crate) qp: Arc<QueuePair<Connection>>,
+    /// For its memory.
+    pub(crate) _charge: Charge,
 }
 
 /// What a path consists of, as far as it is there.
@@ -114,8 +117,12 @@ pub(crate) struct Path {
     /// Its heartbeat; runs while the path is connected.
     pub(crate) heartbeat: Arc<Heartbeat>,
     state: AtomicEnum<State>,
+    /// When the path was made, in milliseconds.
+    born_ms: u64,
     /// When the path last made progress in being established, in milliseconds.
     progress_ms: Atomic<u64>,
+    /// Connect requests that are worked on or wait for each other.
+    joining: Atomic<u32>,
     /// Requests that are not over yet.
     #[pin]
     pub(crate) ops: Gate,
@@ -138,6 +145,10 @@ pub(crate) struct Path {
     #[pin]
     timer: DelayedWork<Path, TIMER>,
 }
+
+/// Most connect requests that are worked on at a time. A client that keeps to the protocol has one;
+/// but it may send the next while the thread with the last one is still on its way out.
+const MAX_JOINING: u32 = 4;
 
 /// The work items of a path: the info request, taking it down, and the time limit.
 const INFO: u64 = 1;
@@ -164,6 +175,7 @@ impl Path {
         server: SockAddr,
     ) -> Result<Arc<Self>> {
         let heartbeat = Heartbeat::new(Default::default())?;
+        let now = time::now_ms();
         let path = Arc::pin_init(
             pin_init!(Self {
                 uuid: request.path(),
@@ -174,7 +186,9 @@ impl Path {
                 cid_num: request.cid_num(),
                 heartbeat,
                 state: AtomicEnum::new(State::Connecting),
-                progress_ms: Atomic::new(time::now_ms()),
+                born_ms: now,
+                progress_ms: Atomic::new(now),
+                joining: Atomic::new(0),
                 ops <- Gate::new(),
                 registered <- Completion::new(),
                 name <- new_irq_spinlock!(None, "rtrs_server::Path::name"),
@@ -221,6 +235,13 @@ impl Path {
     /// The client made progress in establishing the path.
     pub(crate) fn progress(&self) {
         self.progress_ms.store(time::now_ms(), Relaxed);
+    }
+
+    /// Takes one of the few turns that there are for connect requests; none if they are taken.
+    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let taken = self.joining.fetch_add(1, Relaxed);
+        let turn = Turn(self.clone());
+        (taken < MAX_JOINING).then_some(turn)
     }
 
     /// Requests are served from now on. False if the path has been closed in the meantime.
@@ -294,14 +315,32 @@ impl WorkItem<TIMER> for Path {
         if !this.is_connecting() {
             return;
         }
-        let limit = u64::from(this.shared.config.setup_timeout_ms);
-        let quiet = time::now_ms().saturating_sub(this.progress_ms.load(Relaxed));
-        match limit.checked_sub(quiet) {
-            Some(left @ 1..) => this.start_timer(u32::try_from(left).unwrap_or(u32::MAX)),
+        let config = &this.shared.config;
+        let now = time::now_ms();
+        let quiet = now.saturating_sub(this.progress_ms.load(Relaxed));
+        let age = now.saturating_sub(this.born_ms);
+        // However steadily it makes connections, it has to be done one day (weak point S21).
+        let left = u64::from(config.setup_timeout_ms)
+            .saturating_sub(quiet)
+            .min(u64::from(config.setup_limit_ms).saturating_sub(age));
+        match left {
+            1.. => this.start_timer(u32::try_from(left).unwrap_or(u32::MAX)),
             _ => {
                 this.close(Reason::Late);
             }
         }
+    }
+}
+
+/// The right to work on a connect request of a path.
+///
+/// They come one after the other, but each waits for the lock of the path in a thread of its own:
+/// without a limit a client that sends many at once would have all threads wait.
+pub(crate) struct Turn(Arc<Path>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.joining.fetch_sub(1, Relaxed);
     }
 }
 

@@ -3,8 +3,8 @@
 //! All sessions and paths of a server, and who may join them (spec: rtrs 3.4, rows 6 to 12).
 //!
 //! Looking up and adding are one step under one lock (weak points S12 to S14), and so is the
-//! reservation of a name. The numbers of sessions, paths and connections are bounded (S20). The
-//! caller holds the lock; nothing here waits for anybody.
+//! reservation of a name. The number of sessions and paths is bounded; their memory is too, where it
+//! is allocated (S20, `budget.rs`). The caller holds the lock; nothing here waits for anybody.
 //!
 //! A session belongs to whoever knows its identifier, which travels in clear: a second path may
 //! come from another address of the same client, so the address proves nothing (S33). The
@@ -32,9 +32,6 @@ use crate::{
     server::Shared,
     session::Session, //
 };
-
-/// Most connections of all paths together; each of them costs a queue pair.
-const MAX_CONNECTIONS: usize = 32_768;
 
 /// A session and what belongs to it.
 struct Entry {
@@ -93,7 +90,7 @@ impl Registry {
             Some(at) => at,
             None if !request.first_conn() => return Err(ENXIO),
             None => {
-                self.room(shared, request)?;
+                self.room(shared)?;
                 // An entry without a path must not stay; `add` removes it again on failure.
                 let session = Session::new(request.session())?;
                 let entry = Entry {
@@ -127,14 +124,9 @@ impl Registry {
             .position(|entry| entry.session.uuid == request.session())
     }
 
-    /// Whether there is room for one more path with all its connections.
-    fn room(&self, shared: &Shared, request: &ConnectRequest) -> Result {
-        let paths = self.paths().count();
-        let connections = self
-            .paths()
-            .map(|path| usize::from(path.cid_num))
-            .fold(usize::from(request.cid_num()), usize::saturating_add);
-        if paths >= shared.config.max_paths || connections > MAX_CONNECTIONS {
+    /// Whether there is room for one more path.
+    fn room(&self, shared: &Shared) -> Result {
+        if self.paths().count() >= shared.config.max_paths {
             return Err(ENOMEM);
         }
         Ok(())
@@ -160,7 +152,7 @@ impl Registry {
         {
             return Err(EEXIST);
         }
-        self.room(shared, request)?;
+        self.room(shared)?;
         let entry = self.entries.get_mut(at).ok_or(ENXIO)?;
         let path = Path::new(shared, &entry.session, request, client, server)?;
         entry.paths.push(path.clone(), GFP_KERNEL)?;

@@ -10,6 +10,7 @@
 //!
 //! - [`server`]: the listeners, and what all paths share;
 //! - [`registry`]: all sessions and paths, and who may join them;
+//! - [`budget`]: the memory that clients may make the server take;
 //! - [`session`]: one client, as its user and sysfs see it;
 //! - [`path`]: one address pair, its states and its work items;
 //! - [`connect`], [`info`], [`close`], [`reason`]: the beginning and the end of a path;
@@ -27,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod chunk;
 mod close;
 mod connect;

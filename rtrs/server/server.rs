@@ -28,7 +28,10 @@ use kernel_ext::{
         self,
         Listener, //
     },
-    sync::Completion,
+    sync::{
+        synchronize_rcu,
+        Completion, //
+    },
     sysfs::Class,
     workqueue::OwnedQueue, //
 };
@@ -39,6 +42,7 @@ use rtrs_proto::{
 };
 
 use crate::{
+    budget::Budget,
     connect::Acceptor,
     params::Config,
     path::Path,
@@ -69,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
     /// The checked parameters.
     pub(crate) config: Config,
+    /// The memory of all clients.
+    pub(crate) budget: Arc<Budget>,
     /// All sessions and paths.
     #[pin]
     pub(crate) registry: Mutex<Registry>,
@@ -143,10 +149,12 @@ impl Server {
         let context = CONTEXT.get()?;
         let config = Config::load()?;
         let in_use = InUse::take(&context)?;
+        let budget = Budget::new(config.max_memory)?;
         let shared = Arc::pin_init(
             pin_init!(Shared {
                 context,
                 config,
+                budget,
                 registry <- new_mutex!(Registry::new(), "rtrs_server::Registry"),
                 pending: Atomic::new(0),
                 finished <- Completion::new(),
@@ -200,6 +208,9 @@ impl Drop for Server {
         shared.context.setup.flush();
         shared.context.queue.flush();
         rdma::flush_teardown();
+        // And of answers in interrupts: whoever was the last to leave the gate of a path still has
+        // the path's memory in hand.
+        synchronize_rcu();
 
         let user = shared.user.lock().take();
         drop(user);

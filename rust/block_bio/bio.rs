@@ -29,6 +29,10 @@ const REQ_FUA: u32 = 1 << bindings::req_flag_bits___REQ_FUA;
 const REQ_PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 const REQ_NOUNMAP: u32 = 1 << bindings::req_flag_bits___REQ_NOUNMAP;
 
+const IOPRIO_CLASS_SHIFT: u32 = 13;
+/// The last priority class there is.
+const IOPRIO_CLASS_IDLE: u16 = 3;
+
 /// What to do with a range of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BioOp {
@@ -147,7 +151,8 @@ impl<T: Owner> Io<T> {
     }
 
     /// Starts `op` on `bytes` bytes from `sector` (512-byte units) of `dev`, with
-    /// IO priority `prio` (0 for that of the calling thread).
+    /// IO priority `prio` (0 for that of the calling thread; one of a class that
+    /// does not exist counts as 0).
     ///
     /// Reads and writes need `data`, of which the first `bytes` bytes are used;
     /// it must not be touched by anybody before the end. All other operations
@@ -209,7 +214,7 @@ impl<T: Owner> Io<T> {
                 vecs,
                 flags.encode(op),
             );
-            (*bio).bi_ioprio = prio;
+            (*bio).bi_ioprio = sane_priority(prio);
             (*bio).bi_end_io = Some(end::<T>);
             match memory {
                 Some(memory) => {
@@ -220,6 +225,16 @@ impl<T: Owner> Io<T> {
             (*bio).bi_iter.bi_sector = if op == BioOp::Flush { 0 } else { sector };
             bindings::submit_bio(bio);
         }
+    }
+}
+
+/// A priority the block layer can cope with. Schedulers use the class as an index
+/// of a table without looking, so one that does not exist must never get there.
+fn sane_priority(prio: u16) -> u16 {
+    if prio >> IOPRIO_CLASS_SHIFT > IOPRIO_CLASS_IDLE {
+        0
+    } else {
+        prio
     }
 }
 

@@ -10,6 +10,10 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Longest name without its terminator (`struct blk_major_name` in
+/// `block/genhd.c`).
+const MAX_NAME: usize = 15;
+
 /// A dynamically assigned block major number, as listed in `/proc/devices`.
 ///
 /// Every disk holds the major it has its numbers from. Dropping the last handle
@@ -24,8 +28,14 @@ pub struct Major {
 impl Major {
     /// Takes the first free major number, under the name `name`.
     ///
-    /// Fails with `EBUSY` if there is none left. May sleep.
+    /// Fails with `EINVAL` for a name of more than 15 bytes, and with `EBUSY` if
+    /// there is no number left. May sleep.
     pub fn register(name: &'static CStr) -> Result<Arc<Self>> {
+        // The kernel would keep the beginning only, and then warn that the name
+        // is another one when the number is given back.
+        if name.to_bytes().len() > MAX_NAME {
+            return Err(EINVAL);
+        }
         let number = gen_disk::positive(
             // SAFETY: `name` is a string that lives for ever; 0 asks for any
             // free number.

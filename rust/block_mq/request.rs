@@ -206,16 +206,12 @@ impl View {
     /// allocate. The table refers to memory that is the request's: whoever maps
     /// the table for a device must unmap it before the request ends.
     pub fn map_sg(&self, table: &mut SgTable) -> Result<u32> {
-        // Cheaper than a reset, which clears all entries: the block layer moves
-        // the end mark by itself.
-        // SAFETY: no entries describe no bytes.
-        unsafe { table.set_mapped(0, 0) };
         let segments = self.segments();
+        // Cheaper than a reset, which clears all entries; the block layer moves
+        // the end mark by itself.
+        table.prepare(segments)?;
         if segments == 0 {
             return Err(EINVAL);
-        }
-        if segments > table.capacity() {
-            return Err(E2BIG);
         }
         let mut last = core::ptr::null_mut();
         // SAFETY:

@@ -5,6 +5,7 @@
  * The list below has one line per Rust constant; keep the two together.
  */
 #include <linux/build_bug.h>
+#include <linux/ioprio.h>
 #include <linux/string.h>
 
 #include "block_bio.h"
@@ -27,6 +28,8 @@ static_assert((__force u32)REQ_OP_DISCARD == 3);
 static_assert((__force u32)REQ_OP_SECURE_ERASE == 5);
 static_assert((__force u32)REQ_OP_WRITE_ZEROES == 9);
 static_assert(SECTOR_SHIFT == 9);
+static_assert(IOPRIO_CLASS_SHIFT == 13);
+static_assert(IOPRIO_CLASS_IDLE == 3);
 
 void biox_limits(struct block_device *bdev, struct biox_limits *out)
 {

@@ -19,6 +19,7 @@ pub mod error;
 mod ffi;
 pub mod fmt;
 pub mod log;
+pub mod memory;
 pub mod net;
 pub mod param;
 pub mod random;

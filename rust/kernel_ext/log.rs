@@ -22,8 +22,8 @@ pub const DEFAULT_BURST: u32 = 10;
 
 /// Lets `burst` events per `interval_ms` through.
 ///
-/// May be a static. Two CPUs that cross an interval's border together may let a few more through;
-/// never fewer.
+/// May be a static. CPUs that cross an interval's border together may let a few more or a few fewer
+/// through.
 pub struct RateLimit {
     /// Length of the window in nanoseconds.
     interval_ns: u64,

@@ -36,7 +36,7 @@ pub const SCRATCH: usize = 4096;
 ///
 /// # Invariants
 ///
-/// - `entries` has exactly `capacity` elements, set up by `sg_init_table`.
+/// - `entries` has exactly `capacity` elements, each set up by `sg_init_table`.
 /// - The first `nents` elements describe memory, the last of them carries the end mark; with
 ///   `nents` 0 nothing does.
 /// - `scratch`, if present, is `SCRATCH` bytes from `kmalloc`.
@@ -88,6 +88,28 @@ impl SgTable {
         // INVARIANT: an empty table.
         self.nents = 0;
         self.bytes = 0;
+    }
+
+    /// Empties the table and clears its first `nents` elements, to be filled anew. Any context.
+    ///
+    /// What an earlier mapping has noted in them for itself, such as the use of bounce buffers,
+    /// must not be taken for a note of the next one.
+    ///
+    /// # Errors
+    ///
+    /// `E2BIG` if `nents` is above the capacity; the table is empty then, too.
+    pub fn prepare(&mut self, nents: usize) -> Result {
+        // INVARIANT: an empty table.
+        self.nents = 0;
+        self.bytes = 0;
+        if nents > self.entries.len() {
+            return Err(code::E2BIG);
+        }
+        if nents > 0 {
+            // SAFETY: the vector has that many elements; `new` bounds it, so the cast is exact.
+            unsafe { c::sg_init_table(self.entries.as_mut_ptr(), nents as c_uint) };
+        }
+        Ok(())
     }
 
     /// Elements in use.

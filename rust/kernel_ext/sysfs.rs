@@ -56,6 +56,12 @@ pub unsafe trait Parent {
     fn kobject(&self) -> *mut bindings::kobject;
 }
 
+/// Whether `name` can be that of an entry: not empty, and nothing that means another place in a
+/// path. The kernel would turn a `/` into a `!`, which [`exists`] could not foresee.
+fn is_name(name: &CStr) -> bool {
+    !matches!(name.to_bytes(), b"" | b"." | b"..") && !name.to_bytes().contains(&b'/')
+}
+
 /// Whether `dir` contains an entry called `name`.
 ///
 /// Used to refuse a duplicate quietly: the kernel would print a stack trace, and some names are

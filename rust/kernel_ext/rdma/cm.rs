@@ -346,8 +346,10 @@ impl<C: Context> Prepared<C> {
         self.id.mailbox().arm()?;
         {
             let guard = self.id.lock();
-            // SAFETY: the queue pair takes back the observer before it gives up its context.
-            unsafe { guard.observe(Some(self.qp.observer())) };
+            let observer = self.qp.observer(&guard)?;
+            // SAFETY: the queue pair takes back the observer before it gives up its context; it has
+            // not begun to shut down, and has to wait for `guard` if it does so now.
+            unsafe { guard.observe(Some(observer)) };
             guard.connect(&mut param)?;
         }
         match self.id.mailbox().wait(timeout_ms)? {

@@ -64,7 +64,9 @@ pub enum Lost {
 /// The queue pair holds a reference until it is shut down.
 pub trait Context: Send + Sync + Sized + 'static {
     /// Something is completed. Context as configured by [`QpConfig::poll`]; never two calls of one
-    /// queue pair at the same time. Requests flushed by the end of a connection are not reported.
+    /// queue pair at the same time. Requests flushed by the end of a connection are not reported,
+    /// except for the first one if nothing else has told of the end: then as [`Done::Failed`] with
+    /// the status of a flush.
     ///
     /// Must not shut down or drop the queue pair.
     fn completed(&self, qp: &QueuePair<Self>, done: Done<'_, Self>);

@@ -266,8 +266,10 @@ impl Deferred {
         let mut param = conn_param(private)?;
         let guard = self.id.lock();
         self.id.mailbox().hand_over()?;
-        // SAFETY: the queue pair takes back the observer before it gives up its context.
-        unsafe { guard.observe(Some(qp.observer())) };
+        let observer = qp.observer(&guard)?;
+        // SAFETY: the queue pair takes back the observer before it gives up its context; it has not
+        // begun to shut down, and has to wait for `guard` if it does so now.
+        unsafe { guard.observe(Some(observer)) };
         let accepted = guard.accept(&mut param);
         drop(guard);
         // If accepting failed the connection manager has refused already.

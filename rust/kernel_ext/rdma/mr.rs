@@ -54,6 +54,14 @@ unsafe impl Send for Inner {}
 // SAFETY: all accesses to the region happen under `lock`.
 unsafe impl Sync for Inner {}
 
+/// What of a region is of interest here.
+struct Fields {
+    iova: u64,
+    len: u32,
+    lkey: u32,
+    rkey: u32,
+}
+
 impl Mr {
     /// Makes the handle.
     ///
@@ -152,43 +160,55 @@ impl Mr {
         }
     }
 
-    /// Reads the fields of the region.
-    fn with<R>(&self, read: impl FnOnce(&mut c::ib_mr) -> R) -> R {
+    /// Reads the fields that this file works with.
+    fn fields(&self) -> Fields {
         let _guard = self.0.lock.lock();
-        // SAFETY: the region is valid, by the invariant; the lock makes us its only user here. The
-        // driver reads and writes other fields only, or these ones within `map`.
-        read(unsafe { &mut *self.0.raw })
+        let raw = self.0.raw;
+        // SAFETY:
+        // - The region is valid, by the invariant.
+        // - The verbs write these fields only within `map` and `rotate_key`, which the lock keeps
+        //   away. No reference to the whole is formed, since others use the other fields.
+        unsafe {
+            Fields {
+                iova: (*raw).iova,
+                len: u32::try_from((*raw).length).unwrap_or(u32::MAX),
+                lkey: (*raw).lkey,
+                rkey: (*raw).rkey,
+            }
+        }
     }
 
     /// Changes the low 8 bits of the key and returns the new key. Any context.
     ///
     /// To be done before every registration, so that the key of the last one is worth nothing.
     pub fn rotate_key(&self) -> u32 {
-        self.with(|mr| {
-            // SAFETY: the reference is valid for the call.
-            unsafe { c::rdx_mr_next_key(mr) };
-            mr.rkey
-        })
+        let _guard = self.0.lock.lock();
+        // SAFETY: the region is valid, by the invariant; the lock makes us the only one to use its
+        // keys.
+        unsafe {
+            c::rdx_mr_next_key(self.0.raw);
+            (*self.0.raw).rkey
+        }
     }
 
     /// The key for remote access, as of now.
     pub fn key(&self) -> u32 {
-        self.with(|mr| mr.rkey)
+        self.fields().rkey
     }
 
     /// The key for local access, as of now.
     pub fn local_key(&self) -> u32 {
-        self.with(|mr| mr.lkey)
+        self.fields().lkey
     }
 
     /// Where the mapped range starts, for local and remote access.
     pub fn iova(&self) -> u64 {
-        self.with(|mr| mr.iova)
+        self.fields().iova
     }
 
     /// Length of the mapped range in bytes.
     pub fn len(&self) -> u32 {
-        self.with(|mr| u32::try_from(mr.length).unwrap_or(u32::MAX))
+        self.fields().len
     }
 
     /// Whether nothing is mapped.
@@ -198,11 +218,8 @@ impl Mr {
 
     /// The whole mapped range as an element of a work request.
     pub fn sge(&self) -> Sge {
-        let (addr, len, key) = self.with(|mr| {
-            let len = u32::try_from(mr.length).unwrap_or(u32::MAX);
-            (mr.iova, len, mr.lkey)
-        });
-        Sge::new(addr, len, key, self.0.pd.serial())
+        let fields = self.fields();
+        Sge::new(fields.iova, fields.len, fields.lkey, self.0.pd.serial())
     }
 
     /// The protection domain.

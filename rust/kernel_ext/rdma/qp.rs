@@ -23,6 +23,7 @@ use super::{
         Sizes, //
     },
     id::{
+        HandlerGuard,
         IdRef,
         Observer, //
     },
@@ -36,6 +37,10 @@ use super::{
 };
 use crate::{
     dma::Buffer,
+    error::{
+        errno,
+        error, //
+    },
     net::SockAddr,
     new_irq_spinlock,
     sync::{
@@ -50,6 +55,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full, //
         },
@@ -265,15 +271,22 @@ impl<C: Context> QueuePair<C> {
         Ok(this.into())
     }
 
-    /// What to tell the connection manager id.
+    /// What to tell the connection manager id whose handler mutex `_guard` holds.
     ///
-    /// Whoever sets it must know that the context is held until the observer is cleared, which
-    /// `shutdown` does.
-    pub(super) fn observer(&self) -> Observer {
-        Observer {
+    /// The context is held until the observer is cleared, which `shutdown` does under the same
+    /// mutex, after it has announced itself.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` if somebody shuts the queue pair down, so that nobody would clear it any more.
+    pub(super) fn observer(&self, _guard: &HandlerGuard<'_>) -> Result<Observer> {
+        if self.core.closing.load(Acquire) {
+            return Err(error(errno::ENOTCONN));
+        }
+        Ok(Observer {
             context: self.core.ctx,
             lost: self.core.ops.lost,
-        }
+        })
     }
 
     /// Posts a chain of at most [`MAX_WRS`](super::MAX_WRS) requests with one doorbell; with `done`
@@ -317,10 +330,12 @@ impl<C: Context> QueuePair<C> {
         self.core.arm_receives(count, len)
     }
 
-    /// Tells the peer that this is the end; everything posted is flushed. Sleeps.
+    /// Stops posting and tells the peer that this is the end; everything posted is flushed. Sleeps.
     pub fn disconnect(&self) {
         let hardware = self.core.hardware.lock();
         if let Some(hardware) = &*hardware {
+            // Before anything is flushed: that is no failure.
+            self.core.send.lock().close();
             hardware.disconnect();
         }
     }
@@ -371,6 +386,10 @@ impl<C: Context> QueuePair<C> {
 #[pinned_drop]
 impl<C: Context> PinnedDrop for QueuePair<C> {
     fn drop(self: Pin<&mut Self>) {
-        self.core.shutdown();
+        // Whoever began to shut down had a reference, so that is over by now; waiting for it, even
+        // in vain, would not be allowed in atomic context.
+        if !self.core.closing.load(Acquire) {
+            self.core.shutdown();
+        }
     }
 }

@@ -64,7 +64,8 @@ pub(super) struct RecvQueue {
     open: bool,
     /// Slots that are posted or may be posted again at any time.
     committed: u32,
-    ring: KVec<RecvSlot>,
+    /// Can be large, if the peer announces a deep queue.
+    ring: KVVec<RecvSlot>,
     once: KVec<KBox<RecvSlot>>,
 }
 
@@ -74,7 +75,7 @@ impl RecvQueue {
         Self {
             open: true,
             committed: 0,
-            ring: KVec::new(),
+            ring: KVVec::new(),
             once: KVec::new(),
         }
     }
@@ -85,7 +86,7 @@ impl RecvQueue {
     }
 
     /// Takes all slots away, to be freed; nobody may use them any more.
-    pub(super) fn take(&mut self) -> (KVec<RecvSlot>, KVec<KBox<RecvSlot>>) {
+    pub(super) fn take(&mut self) -> (KVVec<RecvSlot>, KVec<KBox<RecvSlot>>) {
         (
             core::mem::take(&mut self.ring),
             core::mem::take(&mut self.once),
@@ -228,7 +229,7 @@ impl Core {
             0 => None,
             _ => Some(ring_memory(&self.pd()?, count, len)?),
         };
-        let mut ring = KVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let mut ring = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
         for index in 0..count {
             let slot = RecvSlot {
                 cqe: c::ib_cqe {
@@ -392,8 +393,14 @@ unsafe extern "C" fn recv_done(_cq: *mut c::ib_cq, wc: *mut c::ib_wc) {
     }
     match wc.status {
         c::ib_wc_status_IB_WC_SUCCESS => {}
-        c::ib_wc_status_IB_WC_WR_FLUSH_ERR => return,
-        status => return deliver(Event::Failed(None, status)),
+        status => {
+            // A flush is news only if nobody knows of the end yet; see `send_done`.
+            let news = core.send.lock().close();
+            if news || status != c::ib_wc_status_IB_WC_WR_FLUSH_ERR {
+                deliver(Event::Failed(None, status));
+            }
+            return;
+        }
     }
     let flag = |flag: c::ib_wc_flags| wc.wc_flags as c::ib_wc_flags & flag != 0;
     // SAFETY: immediate data and invalidated key share one place of plain data; the flags say which

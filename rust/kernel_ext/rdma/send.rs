@@ -104,9 +104,9 @@ impl SendQueue {
         })
     }
 
-    /// Stops posting.
-    pub(super) fn close(&mut self) {
-        self.open = false;
+    /// Stops posting; says whether it was possible until now.
+    pub(super) fn close(&mut self) -> bool {
+        core::mem::replace(&mut self.open, false)
     }
 
     /// Whether posting is possible.
@@ -238,8 +238,12 @@ unsafe extern "C" fn send_done(_cq: *mut c::ib_cq, wc: *mut c::ib_wc) {
         }
         return;
     }
-    core.send.lock().close();
-    if status != c::ib_wc_status_IB_WC_WR_FLUSH_ERR {
+    let news = core.send.lock().close();
+    // Flushes follow the end of a connection, which is known by then: it was ours, or a failure was
+    // reported. But a device may end a queue pair and tell nothing except that what was posted is
+    // flushed (soft-RoCE does, when it stumbles over a request of its own queue); somebody has to
+    // notice, or those requests are waited for without end.
+    if news || status != c::ib_wc_status_IB_WC_WR_FLUSH_ERR {
         deliver(Event::Failed(slot.token, status));
     }
 }

@@ -80,12 +80,20 @@ unsafe impl Backend for IrqBackend {
 /// per place of use.
 ///
 /// `new_irq_spinlock!(value)` or `new_irq_spinlock!(value, "name")`.
+///
+/// Unlike the kernel's `new_mutex!` and its like it may stand in generic code, and in what generic
+/// code of other crates makes of it: lockdep compares the addresses of names, and a literal would
+/// be copied into every module that instantiates the code, while the class is one static for all.
+/// So the name is reached through a static, which exists once as well.
 #[macro_export]
 macro_rules! new_irq_spinlock {
     ($inner:expr $(, $name:literal)? $(,)?) => {
         $crate::sync::IrqSpinLock::new(
             $inner,
-            ::kernel::optional_name!($($name)?),
+            {
+                static NAME: &::core::ffi::CStr = ::kernel::optional_name!($($name)?);
+                NAME
+            },
             ::kernel::static_lock_class!(),
         )
     };

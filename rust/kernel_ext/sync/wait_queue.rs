@@ -37,6 +37,10 @@ unsafe impl Sync for WaitQueue {}
 impl WaitQueue {
     /// A queue without waiters.
     pub fn new() -> impl PinInit<Self> {
+        // A static and not a literal in the closure: the closure is compiled into every module that
+        // makes a queue, and lockdep wants one name, at one address, for one class.
+        static NAME: &CStr = c"kernel_ext wait queue";
+
         pin_init!(Self {
             head <- Opaque::ffi_init(|slot: *mut bindings::wait_queue_head| {
                 // SAFETY:
@@ -45,7 +49,7 @@ impl WaitQueue {
                 unsafe {
                     bindings::__init_waitqueue_head(
                         slot,
-                        kernel::str::as_char_ptr_in_const_context(c"kernel_ext wait queue"),
+                        NAME.as_char_ptr(),
                         static_lock_class!().as_ptr(),
                     )
                 }

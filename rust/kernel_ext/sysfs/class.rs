@@ -7,6 +7,7 @@
 
 use super::{
     files::Table,
+    is_name,
     Files,
     Parent, //
 };
@@ -145,10 +146,10 @@ impl<T: Files> ClassDevice<T> {
     /// # Errors
     ///
     /// - `EEXIST` if the class has a device of this name already; the log stays quiet.
-    /// - `EINVAL` for an empty name.
+    /// - `EINVAL` for an empty name, `.`, `..`, or a name that contains a `/`.
     /// - `ENOMEM`.
     pub fn new(class: &Class, name: &CStr, data: Arc<T>, announce: bool) -> Result<Self> {
-        if name.is_empty() {
+        if !is_name(name) {
             return Err(EINVAL);
         }
         let raw = class.inner.raw.as_ptr();

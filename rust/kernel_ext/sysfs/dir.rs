@@ -5,6 +5,7 @@
 use super::{
     exists,
     files::Table,
+    is_name,
     Files,
     Parent, //
 };
@@ -39,16 +40,16 @@ unsafe impl<T: Files> Send for Dir<T> {}
 unsafe impl<T: Files> Sync for Dir<T> {}
 
 impl<T: Files> Dir<T> {
-    /// Creates the directory and its files. Sleeps. A `/` in the name becomes `!`.
+    /// Creates the directory and its files. Sleeps.
     ///
     /// # Errors
     ///
     /// - `EEXIST` if the parent contains the name already; the log stays quiet.
-    /// - `EINVAL` for an empty name.
+    /// - `EINVAL` for an empty name, `.`, `..`, or a name that contains a `/`.
     /// - `ENOENT` if the parent has been removed from sysfs.
     /// - `ENOMEM`.
     pub fn new(parent: &impl Parent, name: &CStr, data: Arc<T>) -> Result<Dir<T>> {
-        if name.is_empty() {
+        if !is_name(name) {
             return Err(EINVAL);
         }
         let above = parent.kobject();

@@ -4,6 +4,7 @@
 
 use super::{
     exists,
+    is_name,
     Parent, //
 };
 use core::ptr::NonNull;
@@ -32,16 +33,16 @@ unsafe impl Send for Link {}
 unsafe impl Sync for Link {}
 
 impl Link {
-    /// Creates `name` in `dir`, pointing to `target`. Sleeps. The name must not contain a `/`.
+    /// Creates `name` in `dir`, pointing to `target`. Sleeps.
     ///
     /// # Errors
     ///
     /// - `EEXIST` if `dir` contains the name already; the log stays quiet.
-    /// - `EINVAL` for a name that is empty or contains a `/`.
+    /// - `EINVAL` for an empty name, `.`, `..`, or a name that contains a `/`.
     /// - `ENOENT` if `dir` or `target` has been removed from sysfs.
     /// - `ENOMEM`.
     pub fn new(dir: &impl Parent, name: &CStr, target: &impl Parent) -> Result<Link> {
-        if name.is_empty() || name.to_bytes().contains(&b'/') {
+        if !is_name(name) {
             return Err(EINVAL);
         }
         let name = CString::try_from(name)?;
