@@ -42,6 +42,8 @@ def qemu(opts, kernel, initrd, append, folder):
         accel, cpu, opts.smp = "tcg,thread=single", "max", 1
     else:
         append = f"{FAST} {append}"
+        if opts.virtual_time:
+            accel = "tcg,thread=single"
     if accel == "kvm":
         cpu = "host"
     command = [
@@ -50,7 +52,7 @@ def qemu(opts, kernel, initrd, append, folder):
         "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
         "-append", f"{APPEND} {append}".strip(),
     ]
-    if opts.icount:
+    if opts.icount or opts.virtual_time:
         command += ["-icount", "shift=0,sleep=off"]
     if folder:
         for name in ("con", "out", "ctl", "qmp"):
@@ -299,6 +301,7 @@ def main():
     parser.add_argument("--client-append", default="")
     parser.add_argument("--qemu", action="append", default=[])
     parser.add_argument("--icount", action="store_true")
+    parser.add_argument("--virtual-time", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     opts = parser.parse_args()
     opts.qemu = [word for text in opts.qemu for word in text.split()]

@@ -11,7 +11,11 @@
 #   vm.sh probe      prints the accelerator that works on this machine
 #
 # options: --kernel stock|debug  --timeout SEC  --mem MB  --smp N  --append 'k=v ...'
-#          --env NAME=VALUE (for the scripts)  --qemu 'ARG ...'  --icount  -v
+#          --env NAME=VALUE (for the scripts)  --qemu 'ARG ...'  -v
+#          --icount        for measuring: one CPU, one instruction is one nanosecond
+#          --virtual-time  the same clock with --smp CPUs: timers expire by the VM's
+#                          own progress, however slow or busy this machine is; not
+#                          for pairs, whose clocks would drift apart
 # pair:    --server-kernel, --client-kernel, --server-append, --client-append,
 #          --grace SEC (how long the other may go on when one script has ended)
 #
@@ -60,7 +64,7 @@ while [ $# -gt 0 ]; do
 		PASS+=("$1=$2")
 		shift 2
 		;;
-	--icount) PASS+=(--icount); shift ;;
+	--icount | --virtual-time) PASS+=("$1"); shift ;;
 	-v | --verbose) PASS+=(--verbose); shift ;;
 	--) shift; ARGS=("$@"); break ;;
 	*) usage ;;

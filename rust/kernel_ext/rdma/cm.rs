@@ -296,6 +296,7 @@ impl<C: Context> Prepared<C> {
         cfg: &QpConfig,
         addresses: (SockAddr, SockAddr),
     ) -> Result<Self> {
+        spare_retransmissions(id)?;
         Ok(Self {
             id: id.clone(),
             qp: QueuePair::new(id, ctx, pd, cfg, addresses)?,
@@ -373,4 +374,31 @@ pub(super) fn conn_param(private: &[u8]) -> Result<c::rdma_conn_param> {
     param.private_data_len = u8::try_from(private.len()).map_err(|_| EINVAL)?;
     param.rnr_retry_count = RNR_RETRY_COUNT;
     Ok(param)
+}
+
+/// The exponent of the acknowledgement timeout for soft-RoCE: 4.096 us * 2^22, about 17 s.
+const SOFT_ACK_TIMEOUT: u8 = 22;
+
+/// Keeps soft-RoCE from retransmitting for no reason; other devices keep the timeout of their
+/// route.
+///
+/// When its timer fires, which a slow host without any loss suffices for, `rdma_rxe` executes local
+/// work requests a second time (`req_retry`, `rxe_do_local_ops`): registering a region that is
+/// registered fails, and that breaks the queue pair. A peer that is dead is noticed by what is above.
+fn spare_retransmissions(id: &IdRef) -> Result {
+    // SAFETY:
+    // - The id is alive, as `id` owns it, and it is bound to a device: a queue pair is made for it.
+    // - A device outlives the ids that are bound to it, and its operations never change.
+    let driver = unsafe {
+        let device = (*id.raw()).device;
+        if device.is_null() {
+            return Ok(());
+        }
+        (*device).ops.driver_id
+    };
+    if driver != c::rdma_driver_id_RDMA_DRIVER_RXE {
+        return Ok(());
+    }
+    // SAFETY: the id is alive, and not connected yet; the function only stores the value.
+    to_result(unsafe { c::rdma_set_ack_timeout(id.raw(), SOFT_ACK_TIMEOUT) })
 }

@@ -79,6 +79,9 @@ impl Listener {
     /// Listens on an address of the initial network namespace; wildcards listen on all devices,
     /// present and future. Sleeps.
     ///
+    /// A listener on one device's address keeps that device from going away until it is dropped,
+    /// and nobody is told; so what is to live long should listen on a wildcard.
+    ///
     /// # Errors
     ///
     /// `EADDRINUSE`, `EINVAL`, `ENOMEM`, or what the connection manager says.

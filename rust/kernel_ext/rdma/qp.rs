@@ -341,7 +341,8 @@ impl<C: Context> QueuePair<C> {
     }
 
     /// Ends the queue pair: stops posting, disconnects, waits for everything posted, destroys queue
-    /// pair and completion queue, and lets go of context and protection domain. Sleeps; idempotent.
+    /// pair and completion queue, and lets go of context and protection domain. Sleeps; idempotent:
+    /// who comes second waits for the first, though not for the drop of the context.
     ///
     /// When this has returned no callback runs or will run, and the hardware is done with all
     /// memory as far as this queue pair is concerned. Requests that were not reported by then never

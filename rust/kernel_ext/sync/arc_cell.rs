@@ -2,13 +2,14 @@
 
 //! A shared reference that can be replaced while others read it.
 
-use crate::{
-    new_irq_spinlock,
-    sync::IrqSpinLock, //
-};
+use crate::sync::IrqSpinLock;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    static_lock_class,
+    sync::{
+        Arc,
+        LockClassKey, //
+    },
 };
 
 /// An `Option<Arc<T>>` behind a lock that is held for a few instructions only. Any context.
@@ -21,8 +22,9 @@ pub struct ArcCell<T: Send + Sync> {
 impl<T: Send + Sync> ArcCell<T> {
     /// A cell with the given content.
     pub fn new(value: Option<Arc<T>>) -> impl PinInit<Self> {
+        let (name, key) = class();
         pin_init!(Self {
-            inner <- new_irq_spinlock!(value, "ArcCell"),
+            inner <- IrqSpinLock::new(value, name, key),
         })
     }
 
@@ -35,4 +37,13 @@ impl<T: Send + Sync> ArcCell<T> {
     pub fn set(&self, value: Option<Arc<T>>) -> Option<Arc<T>> {
         core::mem::replace(&mut *self.inner.lock(), value)
     }
+}
+
+/// The lock class of all cells.
+///
+/// Not in the generic code: that is compiled into every module that uses it, each with its own copy
+/// of the name, and lockdep takes a class with two names for two classes with one key.
+#[inline(never)]
+fn class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"ArcCell", static_lock_class!())
 }
