@@ -180,11 +180,8 @@ impl Exports {
 
     /// Makes the directory of a backend that nobody had open.
     fn make(&self, backend: &BlockDevice) -> Result<Export> {
-        let dir = Dir::new(
-            &self.devices,
-            backend.name().as_cstr(),
-            Arc::new((), GFP_KERNEL)?,
-        )?;
+        let name = directory_name(backend.name().as_bytes())?;
+        let dir = Dir::new(&self.devices, &name, Arc::new((), GFP_KERNEL)?)?;
         let block_dev = Link::new(&dir, c"block_dev", &backend.disk())?;
         let sessions = Dir::new(&dir, c"sessions", Arc::new((), GFP_KERNEL)?)?;
         Ok(Export {
@@ -205,10 +202,14 @@ impl Exports {
     }
 }
 
-/// The session name as a directory name. It may be in any encoding, or in none.
-pub(crate) fn directory_name(session: &[u8]) -> Result<CString> {
-    let mut text = KVec::with_capacity(session.len().saturating_add(1), GFP_KERNEL)?;
-    text.extend_from_slice(session, GFP_KERNEL)?;
+/// A name as that of a directory. Some block devices have a slash in theirs, which sysfs shows as
+/// an exclamation mark.
+pub(crate) fn directory_name(name: &[u8]) -> Result<CString> {
+    let mut text = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+    for byte in name {
+        let shown = if *byte == b'/' { b'!' } else { *byte };
+        text.push(shown, GFP_KERNEL)?;
+    }
     text.push(0, GFP_KERNEL)?;
     let text = CStr::from_bytes_with_nul(&text).map_err(|_| EINVAL)?;
     Ok(CString::try_from(text)?)

@@ -18,10 +18,14 @@ MODE=${1:-quick}
 [ $# = 0 ] || shift
 ONLY=" $* "
 KERNEL=stock
+# How the VM's clock goes: see vm.sh.
+CLOCK=()
 SECS=8 INTEROP_SECS=20 CYCLES=200 ROUNDS=1 SLOW=1
 case $MODE in
 quick | host) ;;
-debug) KERNEL=debug SECS=5 INTEROP_SECS=10 CYCLES=40 SLOW=4 ;;
+# The debug kernel is slow without KVM: its clock follows its instructions, so that
+# soft-RoCE's timers do not fire for that reason.
+debug) KERNEL=debug CLOCK=(--virtual-time) SECS=2 CYCLES=20 SLOW=4 ;;
 soak) SECS=60 INTEROP_SECS=120 CYCLES=1000 ROUNDS=1000000 ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
@@ -84,7 +88,7 @@ KO=
 vm() {
 	local name=$1 script=$2
 	shift 2
-	"$VM" run --name "$name" --kernel "$KERNEL" --ko "$KO" --script "$TOP/tests/vm/$script" "$@"
+	"$VM" run --name "$name" --kernel "$KERNEL" "${CLOCK[@]}" --ko "$KO" --script "$TOP/tests/vm/$script" "$@"
 }
 
 # pair SERVER CLIENT AI: an interop run; SERVER and CLIENT are rust or c.
@@ -102,7 +106,7 @@ pair() {
 # no power of two, so that an index can be out of range, and more chunks than
 # registrations fit into the info exchange's queue at once.
 hostile() {
-	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
+	"$VM" run --name "hostile-$1" --kernel "$KERNEL" "${CLOCK[@]}" --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
 		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
 		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=1500 rtrs_server.max_chunk_size=65536" \
 		--env 'HOSTILE_ARGS=--halfopen 20'
@@ -125,10 +129,10 @@ run_all() {
 	for ai in Y N; do
 		suite "hostile-$ai" hostile "$ai"
 	done
+	# Two virtual clocks would drift apart: no pairs on the debug kernel.
+	[ "$KERNEL" = stock ] || return 0
 	for server in rust c; do
 		for client in rust c; do
-			# Two C ends say nothing about the debug kernel's view of our code.
-			[ "$KERNEL" = stock ] || [ "$server$client" = rustrust ] || continue
 			for ai in Y N; do
 				suite "interop-$server-$client-$ai" pair "$server" "$client" "$ai"
 			done

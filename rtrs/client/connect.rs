@@ -59,6 +59,7 @@ use rtrs_proto::{
 
 use crate::{
     connection::Connection,
+    inner::Agreed,
     live::{
         Connections,
         Live,
@@ -71,7 +72,6 @@ use crate::{
         Path, //
     },
     request::Slot,
-    session::Agreed,
 };
 
 /// Bytes of user header and message that a slot has room for. More than any user has,

@@ -45,8 +45,8 @@ use crate::{
         Permit,
         Ticket, //
     },
+    plan::Operation,
     request::{
-        Operation,
         Refused,
         Slot, //
     },

@@ -52,8 +52,8 @@ use rtrs_proto::Uuid;
 use crate::{
     connect,
     fault::Fault,
+    inner::Inner, //
     live::Live,
-    session::Inner, //
 };
 
 /// What is known about a path once it was connected; shown in sysfs.

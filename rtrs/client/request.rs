@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One request on one path: composing it, posting it, and ending it exactly once
+//! One request on one path: posting it, and ending it exactly once
 //! (spec: rtrs 4.2 to 4.6).
 //!
 //! Every live path has a [`Slot`] for each permit. The slot's lock is held while a request
@@ -35,26 +35,13 @@ use kernel_ext::{
         Mr,
         Pd,
         QueuePair,
-        Remote,
         SgTable,
-        Sge,
         Token,
-        Wr,
-        MAX_SGES, //
+        Wr, //
     },
     sync::IrqSpinLock,
 };
-use rtrs_proto::{
-    limits::{
-        READ_MSG_LEN,
-        REQUEST_MSG_MAX,
-        WRITE_MSG_LEN, //
-    },
-    Descriptor,
-    Direction,
-    ReadMsg,
-    WriteMsg, //
-};
+use rtrs_proto::Direction;
 
 use crate::{
     connection::Connection,
@@ -64,21 +51,14 @@ use crate::{
         Permit,
         Ticket, //
     },
+    plan::{
+        Operation,
+        Plan, //
+    },
 };
 
 /// A request that was not accepted: the permit comes back with the reason.
 pub(crate) type Refused = (Permit, Error);
-
-/// What a user asks for.
-#[derive(Clone, Copy)]
-pub(crate) struct Operation<'a> {
-    /// Which way the data goes.
-    pub(crate) direction: Direction,
-    /// The user's header; copied.
-    pub(crate) user: &'a [u8],
-    /// Whether the permit's table is to be transferred.
-    pub(crate) data: bool,
-}
 
 /// What a request in flight waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,6 +112,14 @@ impl InFlight {
         Permit::new(self.ticket, self.memory.release())
     }
 
+    /// Undoes a submission: nothing of it was posted.
+    fn refuse(self, live: &Live, reason: Error) -> Refused {
+        if self.counted {
+            live.leave();
+        }
+        (self.into_permit(), reason)
+    }
+
     /// Ends the request. Called without the slot's lock.
     fn end(self, live: &Live, status: i32) {
         if self.counted {
@@ -139,17 +127,6 @@ impl InFlight {
         }
         live.ulp().complete(self.into_permit(), status);
     }
-}
-
-/// How a request is put on the wire.
-struct Plan {
-    list: [Sge; MAX_SGES],
-    len: usize,
-    /// Whether the slot's region is registered first, and whether for the peer to write.
-    register: Option<bool>,
-    /// Where the transfer goes to.
-    remote: Remote,
-    imm: u32,
 }
 
 /// The place of one permit on one live path.
@@ -200,188 +177,69 @@ impl Slot {
         } else {
             Memory::Idle(table)
         };
-        let plan = match self.compose(live, operation, &ticket, &memory) {
+        let mapped = match &memory {
+            Memory::Mapped(mapped) => Some(mapped),
+            Memory::Idle(_) => None,
+        };
+        let plan = Plan::compose(
+            live,
+            operation,
+            ticket.chunk,
+            &self.header,
+            &self.mr,
+            mapped,
+        );
+        let plan = match plan {
             Ok(plan) => plan,
             Err(error) => return Err((Permit::new(ticket, memory.release()), error)),
         };
-        let bare_write = data && operation.direction == Direction::Write && plan.register.is_none();
         let token = Token(u32::from(ticket.chunk.get()));
         let request = InFlight {
             ticket,
             memory,
             cid,
-            stage: if bare_write {
-                Stage::AnswerAndSent
-            } else {
-                Stage::Answer
+            stage: match plan.is_bare_write() {
+                true => Stage::AnswerAndSent,
+                false => Stage::Answer,
             },
-            key: plan.register.map(|_| self.mr.key()),
+            key: plan.registers().then(|| self.mr.key()),
             status: 0,
             counted,
         };
         if counted {
             live.enter();
         }
-        match self.post(qp, &plan, bare_write.then_some(token), request) {
-            Ok(()) => Ok(()),
-            Err((request, error)) => {
-                if counted {
-                    live.leave();
-                }
-                if error != EAGAIN {
-                    live.fail(Fault::post(error));
-                }
-                Err((request.into_permit(), error))
-            }
-        }
-    }
-
-    fn post(
-        &self,
-        qp: &QueuePair<Connection>,
-        plan: &Plan,
-        done: Option<Token>,
-        request: InFlight,
-    ) -> Result<(), (InFlight, Error)> {
-        let local = plan.list.get(..plan.len).unwrap_or(&[]);
-        let transfer = Wr::WriteImm {
-            local,
-            remote: plan.remote,
-            imm: plan.imm,
-        };
+        let done = plan.is_bare_write().then_some(token);
         let mut inner = self.inner.lock();
         if inner.is_some() {
             // The permit is the caller's, so the slot is empty; if not, better refuse than
             // lose a request.
             drop(inner);
-            return Err((request, EBUSY));
+            return Err(request.refuse(live, EBUSY));
         }
-        let posted = match plan.register {
-            Some(remote_write) => {
-                let register = Wr::RegMr {
-                    mr: &self.mr,
-                    remote_write,
-                };
-                qp.post(&[register, transfer], done)
-            }
-            None => qp.post(&[transfer], done),
-        };
-        match posted {
+        match plan.post(qp, &self.mr, done) {
             Ok(()) => {
                 *inner = Some(request);
                 Ok(())
             }
-            Err(error) => {
+            Err(reason) if reason == EAGAIN => {
                 drop(inner);
-                Err((request, error))
+                Err(request.refuse(live, reason))
+            }
+            Err(reason) if reason == error(errno::ENOTCONN) => {
+                drop(inner);
+                live.fail(Fault::Broken);
+                Err(request.refuse(live, reason))
+            }
+            Err(reason) => {
+                // Part of it may have been posted. The device lets go of the memory when
+                // the path is taken down, which ends the request.
+                *inner = Some(request);
+                drop(inner);
+                live.fail(Fault::post(reason));
+                Ok(())
             }
         }
-    }
-
-    /// Writes the header and decides what to post.
-    fn compose(
-        &self,
-        live: &Live,
-        operation: &Operation<'_>,
-        ticket: &Ticket,
-        memory: &Memory,
-    ) -> Result<Plan> {
-        let params = live.params();
-        let too_long = || error(errno::EMSGSIZE);
-        let mapped = match memory {
-            Memory::Mapped(mapped) => Some(mapped),
-            Memory::Idle(_) => None,
-        };
-        let data_len = mapped.map_or(0, MappedSg::bytes);
-        let usr_len = u16::try_from(operation.user.len()).map_err(|_| too_long())?;
-        let message_len = match (operation.direction, mapped) {
-            (Direction::Write, _) => WRITE_MSG_LEN,
-            (Direction::Read, None) => READ_MSG_LEN,
-            (Direction::Read, Some(_)) => REQUEST_MSG_MAX,
-        };
-        let header_len = operation.user.len().saturating_add(message_len);
-        // With both in bounds, data and header fit into the chunk together.
-        if header_len > live.header_len() || data_len > params.max_io() {
-            return Err(too_long());
-        }
-        let chunk = live.chunk(ticket.chunk).ok_or(EINVAL)?;
-        let off = data_len.saturating_add(u32::from(usr_len));
-        let imm = params
-            .io_immediate(ticket.chunk, off)
-            .map_err(|_| EINVAL)?
-            .encode();
-
-        let mut list = [Sge::EMPTY; MAX_SGES];
-        let (len, register, addr) = match (operation.direction, mapped) {
-            (Direction::Write, None) => (0, None, chunk.addr),
-            (Direction::Write, Some(mapped)) => {
-                // The last element is for the header.
-                let room = live.send_sge().saturating_sub(1).min(list.len());
-                let elements = list.get_mut(..room).unwrap_or(&mut []);
-                match mapped.sges(elements) {
-                    Some(used) => (used, None, chunk.addr),
-                    None => {
-                        self.map(mapped)?;
-                        *list.first_mut().ok_or(EINVAL)? = self.mr.sge();
-                        (1, Some(false), chunk.addr)
-                    }
-                }
-            }
-            (Direction::Read, mapped) => {
-                if let Some(mapped) = mapped {
-                    self.map(mapped)?;
-                }
-                // The front of the chunk is the server's, for the answer.
-                let addr = chunk.addr.checked_add(u64::from(data_len)).ok_or(EINVAL)?;
-                (0, mapped.map(|_| true), addr)
-            }
-        };
-
-        self.header.write(0, operation.user)?;
-        let at = operation.user.len();
-        match operation.direction {
-            Direction::Write => {
-                let message = WriteMsg { usr_len };
-                self.header.write(at, &message.to_bytes())?;
-            }
-            Direction::Read => {
-                let desc = mapped.map(|_| Descriptor {
-                    addr: self.mr.iova(),
-                    key: self.mr.key(),
-                    len: data_len,
-                });
-                let message = ReadMsg {
-                    usr_len,
-                    need_inval: true,
-                    desc,
-                };
-                let bytes = message.to_bytes();
-                let bytes = bytes.get(..message.wire_len()).unwrap_or(&bytes);
-                self.header.write(at, bytes)?;
-            }
-        }
-        *list.get_mut(len).ok_or(EINVAL)? = self.header.sge(0, header_len)?;
-        Ok(Plan {
-            list,
-            len: len.saturating_add(1),
-            register,
-            remote: Remote {
-                addr,
-                key: chunk.key(),
-            },
-            imm,
-        })
-    }
-
-    /// Maps memory into the region, under a key that it did not have before.
-    fn map(&self, mapped: &MappedSg) -> Result {
-        self.mr.rotate_key();
-        self.mr.map_sg(mapped)?;
-        // A list with gaps is cut off by the mapping.
-        if self.mr.len() != mapped.bytes() {
-            return Err(EINVAL);
-        }
-        Ok(())
     }
 
     /// The server answered. `invalidated` is the key whose remote invalidation this

@@ -1,82 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A session with a server: its permits, its paths, and the choice among them.
-//!
-//! [`Session`] is the handle of its one user; [`Inner`] is what the paths share. Paths
-//! refer to `Inner` and `Inner` lists the paths; closing breaks the circle.
+//! A session with a server, as its user sees it: opening, permits, requests, closing.
 
 use kernel::{
-    alloc::{
-        flags::__GFP_NOWARN,
-        Flags, //
-    },
     new_mutex,
     prelude::*,
-    str::CString,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        rcu,
         Arc,
         Mutex, //
     },
 };
-use kernel_ext::{
-    error::{
-        errno,
-        error, //
-    },
-    fmt::Show,
-    sync::{
-        synchronize_rcu,
-        ArcCell,
-        AtomicEnum, //
-    },
+use kernel_ext::error::{
+    errno,
+    error, //
 };
-use rtrs_core::{
-    address::{
-        path_name,
-        Endpoints, //
-    },
-    uuid,
-};
-use rtrs_logic::{
-    policy::Policy,
-    reconnect::MaxAttempts, //
-};
+use rtrs_core::address::Endpoints;
+use rtrs_logic::reconnect::MaxAttempts;
 use rtrs_proto::{
     limits::MAX_PATHS,
     Direction,
-    SessionName,
-    SessionParams,
-    Uuid, //
+    SessionName, //
 };
 
 use crate::{
-    context::Context,
-    live::Live,
-    path::Path,
+    inner::Inner,
     permit::{
         Kind,
         Permit,
         Pool, //
     },
-    request::{
-        Operation,
-        Refused, //
-    },
-    routes::Routes,
-    sysfs::Tree,
-    ulp::{
-        LinkEvent,
-        Ulp, //
-    },
+    plan::Operation,
+    request::Refused,
+    ulp::Ulp,
 };
-
-/// Bytes of a page of a memory region, the unit in which requests are bounded.
-const SEGMENT_BYTES: u32 = 4096;
 
 /// What opening a session needs to know.
 pub struct OpenParams<'a> {
@@ -103,291 +59,6 @@ pub struct Limits {
     pub max_io_size: u32,
     /// Pieces of memory in one request.
     pub max_segments: u32,
-}
-
-/// What a server tells about itself, and all paths of a session must agree about: an
-/// index or a key that means one thing on one path must not mean another on the next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Agreed {
-    pub(crate) params: SessionParams,
-    /// Whether every answer brings a new key for its chunk.
-    pub(crate) new_rkey: bool,
-}
-
-/// The paths that are connected, and what the user was told about them.
-struct Control {
-    /// In the order in which the paths were added, as far as they are connected.
-    lives: KVec<Arc<Live>>,
-    /// How many paths are connected or not yet completely taken down.
-    up: u32,
-    /// Whether the user is told about changes.
-    announced: bool,
-}
-
-/// What the paths of a session share.
-#[pin_data]
-pub(crate) struct Inner {
-    context: Arc<Context>,
-    name: SessionName,
-    uuid: Uuid,
-    ulp: Arc<dyn Ulp>,
-    nr_poll: u32,
-    port: u16,
-    reconnect_delay_s: u8,
-    max_reconnects: Atomic<i32>,
-    policy: AtomicEnum<Policy>,
-    /// The least of all paths; grows never.
-    max_segments: Atomic<u32>,
-    #[pin]
-    agreed: Mutex<Option<Agreed>>,
-    /// What requests see of `control`.
-    #[pin]
-    routes: ArcCell<Routes>,
-    #[pin]
-    control: Mutex<Control>,
-    /// The paths, and their files.
-    #[pin]
-    tree: Mutex<Tree>,
-}
-
-impl Inner {
-    fn new(params: &OpenParams<'_>, max: MaxAttempts, ulp: Arc<dyn Ulp>) -> Result<Arc<Self>> {
-        let context = Context::get()?;
-        Arc::pin_init(
-            pin_init!(Self {
-                context,
-                name: params.name.clone(),
-                uuid: uuid::random(),
-                ulp,
-                nr_poll: params.nr_poll,
-                port: params.port,
-                reconnect_delay_s: params.reconnect_delay_s,
-                max_reconnects: Atomic::new(max.get()),
-                policy: AtomicEnum::new(Policy::default()),
-                max_segments: Atomic::new(rtrs_proto::limits::MAX_SEGMENTS),
-                agreed <- new_mutex!(None, "rtrs_client::agreed"),
-                routes <- ArcCell::new(None),
-                control <- new_mutex!(
-                    Control { lives: KVec::new(), up: 0, announced: false },
-                    "rtrs_client::control"
-                ),
-                tree <- new_mutex!(Tree::new(), "rtrs_client::tree"),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.context
-    }
-
-    pub(crate) fn name(&self) -> &SessionName {
-        &self.name
-    }
-
-    pub(crate) fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-
-    pub(crate) fn ulp(&self) -> &dyn Ulp {
-        &*self.ulp
-    }
-
-    pub(crate) fn poll_connections(&self) -> u32 {
-        self.nr_poll
-    }
-
-    pub(crate) fn policy(&self) -> Policy {
-        self.policy.load()
-    }
-
-    pub(crate) fn set_policy(&self, policy: Policy) {
-        let _ = self.policy.step(|_| Some(policy));
-    }
-
-    pub(crate) fn max_reconnects(&self) -> i32 {
-        self.max_reconnects.load(Relaxed)
-    }
-
-    pub(crate) fn set_max_reconnects(&self, max: MaxAttempts) {
-        self.max_reconnects.store(max.get(), Relaxed);
-    }
-
-    /// Takes what a server says on a path. The first path decides for all others (C3, C4).
-    pub(crate) fn agree(&self, offer: &Agreed) -> Result {
-        let mut agreed = self.agreed.lock();
-        match agreed.as_ref() {
-            None => {
-                *agreed = Some(*offer);
-                Ok(())
-            }
-            Some(known) if known == offer => Ok(()),
-            Some(_) => {
-                pr_warn!(
-                    "session {}: the server has other parameters on this path\n",
-                    Show(&self.name)
-                );
-                Err(error(errno::ECONNRESET))
-            }
-        }
-    }
-
-    /// A path is connected: requests may take it. Sleeps.
-    pub(crate) fn path_up(&self, live: &Arc<Live>) -> Result {
-        let mut control = self.control.lock();
-        let segments = self.max_segments.load(Relaxed);
-        if live.max_segments < segments {
-            if control.announced {
-                // The user has built its requests for more.
-                return Err(EINVAL);
-            }
-            self.max_segments.store(live.max_segments, Relaxed);
-        }
-        control.lives.push(live.clone(), GFP_KERNEL)?;
-        if let Err(error) = self.publish(&control, GFP_KERNEL) {
-            control.lives.pop();
-            return Err(error);
-        }
-        live.counted_up.store(true, Relaxed);
-        control.up = control.up.saturating_add(1);
-        if control.announced && control.up == 1 {
-            self.ulp.link(LinkEvent::Up);
-        }
-        Ok(())
-    }
-
-    /// Takes a path away from requests. Nobody submits over it any more when this
-    /// returns. Sleeps.
-    pub(crate) fn withdraw(&self, live: &Arc<Live>) {
-        let mut control = self.control.lock();
-        control.lives.retain(|other| !Arc::ptr_eq(other, live));
-        // Write-back may be waiting for the requests that are ended after this (L14), so
-        // nothing here may wait for write-back.
-        if self.publish(&control, GFP_NOWAIT | __GFP_NOWARN).is_err() {
-            // No memory for a new list. The old one does no harm: the path in it is not
-            // usable. It only keeps some memory until the next change.
-            synchronize_rcu();
-        }
-    }
-
-    /// A path that was up is completely down. Sleeps.
-    pub(crate) fn path_down(&self, live: &Live) {
-        let mut control = self.control.lock();
-        if !live.counted_up.load(Relaxed) {
-            return;
-        }
-        live.counted_up.store(false, Relaxed);
-        control.up = control.up.saturating_sub(1);
-        if control.announced && control.up == 0 {
-            self.ulp.link(LinkEvent::Down);
-        }
-    }
-
-    /// Shows the list of connected paths to requests.
-    fn publish(&self, control: &Control, flags: Flags) -> Result {
-        let routes = match control.lives.is_empty() {
-            true => None,
-            false => Some(Routes::new(&control.lives, flags)?),
-        };
-        let old = self.routes.set(routes);
-        // Requests look at the old list inside of an RCU section only. After this, ours
-        // is the last reference.
-        synchronize_rcu();
-        drop(old);
-        Ok(())
-    }
-
-    /// Sends a request over one of the paths. Any context.
-    fn submit(&self, operation: &Operation<'_>, permit: Permit) -> Result<(), Refused> {
-        let _reading = rcu::read_lock();
-        let Some(routes) = self.routes.get() else {
-            return Err((permit, error(errno::ECONNABORTED)));
-        };
-        let policy = self.policy();
-        let counted = policy == Policy::MinInflight;
-        let mut tried = 0;
-        let mut busy = false;
-        let mut refused = (permit, error(errno::ECONNABORTED));
-        while let Some(live) = routes.choose(policy, &mut tried) {
-            match live.submit(operation, refused.0, counted) {
-                Ok(()) => return Ok(()),
-                Err((permit, reason)) => refused = (permit, reason),
-            }
-            busy |= refused.1 == EAGAIN;
-            // It would be as wrong on any other path.
-            if refused.1 == error(errno::EMSGSIZE) {
-                return Err(refused);
-            }
-        }
-        // As long as one path is only full, the request is worth another try.
-        if busy {
-            refused.1 = EAGAIN;
-        }
-        Err(refused)
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        let agreed = (*self.agreed.lock())?;
-        let max_segments = self.max_segments.load(Relaxed);
-        Some(Limits {
-            queue_depth: agreed.params.depth().get(),
-            max_io_size: agreed
-                .params
-                .max_io()
-                .min(max_segments.saturating_mul(SEGMENT_BYTES)),
-            max_segments,
-        })
-    }
-
-    /// Connects a path and lists it.
-    fn add_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
-        let path = {
-            let mut tree = self.tree.lock();
-            let path = Path::new(self.clone(), endpoints, tree.is_empty())?;
-            tree.add(path.clone())?;
-            path
-        };
-        // Until it is connected nobody but us knows the path, except for `tear_down`.
-        path.connect()?;
-        let known = path.known().ok_or(ENODEV)?;
-        let name: CString = path_name(&known.src, &known.dst)?;
-        self.tree.lock().show(&path, &name)
-    }
-
-    fn bring_up(self: &Arc<Self>, paths: &[Endpoints]) -> Result<Arc<Pool>> {
-        {
-            let _naming = self.context.naming.lock();
-            let mut tree = self.tree.lock();
-            tree.create(self)?;
-        }
-        for endpoints in paths {
-            self.add_path(*endpoints)?;
-        }
-        let limits = self.limits().ok_or(EINVAL)?;
-        let agreed = (*self.agreed.lock()).ok_or(EINVAL)?;
-        let pool = Pool::new(agreed.params, limits.max_segments)?;
-        {
-            let mut control = self.control.lock();
-            // A path that broke while the others connected: as if it never had.
-            if control.lives.len() != paths.len() {
-                return Err(error(errno::ECONNRESET));
-            }
-            control.announced = true;
-        }
-        self.tree.lock().announce();
-        Ok(pool)
-    }
-
-    /// Takes everything down. Everything in flight has ended when this returns. Sleeps.
-    fn tear_down(&self) {
-        self.control.lock().announced = false;
-        // The files go first; the last running one is waited for without our lock.
-        let paths = self.tree.lock().take();
-        let paths = paths.into_paths();
-        for path in paths.iter() {
-            path.close();
-        }
-    }
 }
 
 /// A session, in the hands of its one user.
@@ -441,16 +112,12 @@ impl Session {
 
     /// The name.
     pub fn name(&self) -> &SessionName {
-        &self.inner.name
+        self.inner.name()
     }
 
     /// Whether a path is connected at the moment. Any context.
     pub fn is_connected(&self) -> bool {
-        let _reading = rcu::read_lock();
-        self.inner
-            .routes
-            .get()
-            .is_some_and(|routes| routes.any_usable())
+        self.inner.is_connected()
     }
 
     /// What the session can take. Sleeps.

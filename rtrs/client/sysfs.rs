@@ -31,11 +31,11 @@ use rtrs_logic::{
 };
 
 use crate::{
+    inner::Inner, //
     path::{
         Known,
         Path, //
     },
-    session::Inner, //
 };
 
 /// The paths of a session and their directories.

@@ -376,8 +376,8 @@ pub(super) fn conn_param(private: &[u8]) -> Result<c::rdma_conn_param> {
     Ok(param)
 }
 
-/// The exponent of the acknowledgement timeout for soft-RoCE: 4.096 us * 2^22, about 17 s.
-const SOFT_ACK_TIMEOUT: u8 = 22;
+/// The exponent of the acknowledgement timeout for soft-RoCE: 4.096 us * 2^20, about 4 s.
+const SOFT_ACK_TIMEOUT: u8 = 20;
 
 /// Keeps soft-RoCE from retransmitting for no reason; other devices keep the timeout of their
 /// route.
