@@ -6,6 +6,9 @@
 //! is asked for it until after its disk is gone; so neither a name nor a number nor a link can
 //! be given twice.
 //!
+//! What a mapping takes is kept out of line, each step in its own frame: below it are the
+//! transport's and the connection manager's, and a kernel stack is small.
+//!
 //! Lock order: the list of devices, then nothing. It is never held while the network or a
 //! disk is waited for.
 
@@ -137,11 +140,13 @@ impl Registry {
     }
 
     /// The early test for a device that is mapped already, before a session is opened for it.
+    #[inline(never)]
     fn refuse_twice(&self, options: &MapOptions<'_>) -> Result {
         self.devices.lock().check(options)
     }
 
     /// Finds or opens the session.
+    #[inline(never)]
     fn session(&self, options: &MapOptions<'_>, paths: &[Endpoints]) -> Result<Lease> {
         let name = SessionName::new(options.sessname).map_err(|e| {
             pr_err!("sessname={}: {}\n", escape(options.sessname), Show(e));
@@ -170,6 +175,7 @@ impl Registry {
     }
 
     /// Makes a device in the list, with the lowest number that is free.
+    #[inline(never)]
     fn insert(&self, options: &MapOptions<'_>, lease: Lease) -> Result<Arc<Device>> {
         let mut devices = self.devices.lock();
         devices.check(options)?;
@@ -227,6 +233,7 @@ impl Registry {
 
 impl Devices {
     /// Whether what the options ask for is still free.
+    #[inline(never)]
     fn check(&self, options: &MapOptions<'_>) -> Result {
         if self.closed {
             return Err(ENODEV);
@@ -278,12 +285,14 @@ pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) ->
 }
 
 /// Logs what is wrong with the text of a mapping.
+#[inline(never)]
 fn complain(e: &MapError<'_>) -> Error {
     pr_err!("map_device: {}\n", Show(e));
     error(e.errno())
 }
 
 /// Parses one `path=`.
+#[inline(never)]
 fn parse_path(text: &[u8], port: u16) -> Result<Endpoints> {
     let path = PathSpec::parse(text).map_err(|e| {
         pr_err!("path={}: {}\n", escape(text), Show(e));

@@ -112,12 +112,20 @@ hostile() {
 		--env 'HOSTILE_ARGS=--halfopen 20'
 }
 
+# stamp: a build of the same sources that was stamped otherwise.
+stamp() {
+	in_root make -C "/cache/$KV/kbuild" M=/src MO=/src/build/other CC=x86_64-linux-gnu-gcc-14 \
+		KERNELRELEASE="$KV" RNBD_STAMP=other -j"$JOBS" modules >"$TOP/build/logs/other.log" 2>&1
+	vm stamp stamp.sh --timeout 120 --file "$TOP/build/other/rtrs_client.ko:/lab/other/rtrs_client.ko"
+}
+
 hostile_build() {
 	in_root make -C /src/tests/hostile OUT=/src/build/hostile
 }
 
 run_all() {
 	local ai server client
+	[ "$KERNEL" = debug ] || suite stamp stamp
 	suite base vm base base/base.sh --timeout $((180 * SLOW))
 	suite disks vm disks nullrx/null.sh --timeout $((180 * SLOW)) --mem 1536
 	suite verbs vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536

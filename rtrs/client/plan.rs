@@ -55,10 +55,12 @@ pub(crate) struct Operation<'a> {
     pub(crate) data: bool,
 }
 
+/// Room for the elements of one request; too much for the stack of a deep writer.
+pub(crate) type List = [Sge; MAX_SGES];
+
 /// How a request is put on the wire.
-pub(crate) struct Plan {
-    list: [Sge; MAX_SGES],
-    len: usize,
+pub(crate) struct Plan<'l> {
+    list: &'l [Sge],
     /// Whether the slot's region is registered first, and whether for the peer to write.
     register: Option<bool>,
     /// Where the transfer goes to.
@@ -66,10 +68,10 @@ pub(crate) struct Plan {
     imm: u32,
 }
 
-impl Plan {
+impl<'l> Plan<'l> {
     /// Decides what to post, and writes the header. Any context.
     ///
-    /// `header` and `mr` belong to the request's slot; `mapped` is the memory to
+    /// `header`, `mr` and `list` belong to the request's slot; `mapped` is the memory to
     /// transfer, if there is any. Fails with `EMSGSIZE` if header or data are too long,
     /// and with `EINVAL` if the memory cannot be registered.
     pub(crate) fn compose(
@@ -79,6 +81,7 @@ impl Plan {
         header: &Buffer,
         mr: &Mr,
         mapped: Option<&MappedSg>,
+        list: &'l mut List,
     ) -> Result<Self> {
         let params = live.params();
         let too_long = || error(errno::EMSGSIZE);
@@ -101,7 +104,6 @@ impl Plan {
             .map_err(|_| EINVAL)?
             .encode();
 
-        let mut list = [Sge::EMPTY; MAX_SGES];
         let (len, register, addr) = match (operation.direction, mapped) {
             (Direction::Write, None) => (0, None, chunk.addr),
             (Direction::Write, Some(mapped)) => {
@@ -152,8 +154,7 @@ impl Plan {
         }
         *list.get_mut(len).ok_or(EINVAL)? = header.sge(0, header_len)?;
         Ok(Plan {
-            list,
-            len: len.saturating_add(1),
+            list: list.get(..=len).ok_or(EINVAL)?,
             register,
             remote: Remote {
                 addr,
@@ -166,7 +167,7 @@ impl Plan {
     /// Whether the write is over only when our device says so: there is no key whose
     /// invalidation would prove it.
     pub(crate) fn is_bare_write(&self) -> bool {
-        self.register.is_none() && self.len > 1
+        self.register.is_none() && self.list.len() > 1
     }
 
     /// Whether the slot's region gets registered.
@@ -177,7 +178,7 @@ impl Plan {
     /// Posts everything with one doorbell; with `done` the transfer is signaled.
     pub(crate) fn post(&self, qp: &QueuePair<Connection>, mr: &Mr, done: Option<Token>) -> Result {
         let transfer = Wr::WriteImm {
-            local: self.list.get(..self.len).unwrap_or(&[]),
+            local: self.list,
             remote: self.remote,
             imm: self.imm,
         };

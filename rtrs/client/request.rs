@@ -36,8 +36,10 @@ use kernel_ext::{
         Pd,
         QueuePair,
         SgTable,
+        Sge,
         Token,
-        Wr, //
+        Wr,
+        MAX_SGES, //
     },
     sync::IrqSpinLock,
 };
@@ -52,6 +54,7 @@ use crate::{
         Ticket, //
     },
     plan::{
+        List,
         Operation,
         Plan, //
     },
@@ -134,6 +137,10 @@ impl InFlight {
 pub(crate) struct Slot {
     header: Buffer,
     mr: Mr,
+    /// Where a submission puts its elements; its owner is whoever holds the permit. Taken before
+    /// `inner`, and only by submissions.
+    #[pin]
+    list: IrqSpinLock<List>,
     #[pin]
     inner: IrqSpinLock<Option<InFlight>>,
 }
@@ -146,6 +153,7 @@ impl Slot {
             try_pin_init!(Self {
                 header: Pd::buffer(pd, header_len, rdma::Direction::ToDevice)?,
                 mr: Pd::mr(pd, pages, gaps)?,
+                list <- new_irq_spinlock!([Sge::EMPTY; MAX_SGES], "rtrs_client::list"),
                 inner <- new_irq_spinlock!(None, "rtrs_client::slot"),
             }),
             GFP_KERNEL,
@@ -181,6 +189,7 @@ impl Slot {
             Memory::Mapped(mapped) => Some(mapped),
             Memory::Idle(_) => None,
         };
+        let mut list = self.list.lock();
         let plan = Plan::compose(
             live,
             operation,
@@ -188,6 +197,7 @@ impl Slot {
             &self.header,
             &self.mr,
             mapped,
+            &mut list,
         );
         let plan = match plan {
             Ok(plan) => plan,

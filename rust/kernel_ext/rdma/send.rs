@@ -87,6 +87,9 @@ pub(super) struct SendQueue {
     count: usize,
     /// Number of usable entries.
     size: u32,
+    /// Where a chain is built while the lock is held: on the stack it would be a burden for those
+    /// who write back memory from deep within a file system.
+    chain: KBox<Chain>,
 }
 
 impl SendQueue {
@@ -101,6 +104,7 @@ impl SendQueue {
             first: 0,
             count: 0,
             size,
+            chain: Chain::new()?,
         })
     }
 
@@ -178,23 +182,24 @@ impl Core {
             max_sge: self.max_sge,
             cqe: self.plain.cqe(),
         };
-        let mut chain = Chain::new();
-        for wr in wrs {
-            chain.push(wr, &rules)?;
-        }
 
         // The lock is held while posting, so that batches are in the order of the hardware.
         let mut queue = self.send.lock();
+        queue.chain.clear();
+        for wr in wrs {
+            queue.chain.push(wr, &rules)?;
+        }
         let signal = queue.take(wrs.len() as u32, token.is_some())?;
         let cqe = signal.then(|| token.unwrap_or(&self.plain).cqe());
-        let Some(first) = chain.link(cqe) else {
+        let Some(first) = queue.chain.link(cqe) else {
             // Not reached: the chain is not empty.
             return Err(EINVAL);
         };
         // SAFETY:
         // - The queue is open, so the queue pair is valid: it is closed, under this lock, before
         //   the queue pair is destroyed.
-        // - The chain is linked and lives for the call, which copies it; its elements refer to
+        // - The chain is linked and stays as it is for the call, which copies it, as the lock is
+        //   held; its elements refer to
         //   memory and regions of the queue pair's own protection domain, which stays.
         // - The completion entries live as long as `self`, which outlives the queue pair.
         let posted = unsafe { c::rdx_post_send(self.qp, first) };

@@ -129,7 +129,7 @@ union Slot {
     reg: ManuallyDrop<c::ib_reg_wr>,
 }
 
-/// Space for a chain, on the stack: less than 1.2 KiB, and only what is used is written.
+/// Space for a chain: less than 1.2 KiB, and only what is used is written.
 ///
 /// # Invariants
 ///
@@ -152,14 +152,26 @@ pub(super) struct Rules {
 }
 
 impl Chain {
-    /// An empty chain.
-    pub(super) fn new() -> Self {
-        Self {
-            slots: [const { MaybeUninit::uninit() }; MAX_WRS],
-            elements: [const { MaybeUninit::uninit() }; MAX_SGES],
-            wrs: 0,
-            sges: 0,
+    /// An empty chain. It is made where it stays: it is too large to be moved.
+    pub(super) fn new() -> Result<KBox<Self>> {
+        let mut chain = KBox::<Self>::new_uninit(GFP_KERNEL)?;
+        let place = chain.as_mut_ptr();
+        // INVARIANT: nothing was appended, so no slot and no element has to be initialised.
+        // SAFETY:
+        // - The place is allocated, and ours alone.
+        // - With the two counters all fields are initialised: the arrays are of `MaybeUninit`.
+        unsafe {
+            (&raw mut (*place).wrs).write(0);
+            (&raw mut (*place).sges).write(0);
+            Ok(chain.assume_init())
         }
+    }
+
+    /// Forgets what was appended.
+    pub(super) fn clear(&mut self) {
+        // INVARIANT: nothing needs to be initialised; and nothing of it needs to be dropped.
+        self.wrs = 0;
+        self.sges = 0;
     }
 
     /// Copies elements into the chain; returns how many.
