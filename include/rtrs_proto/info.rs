@@ -186,7 +186,8 @@ impl<'a> InfoResponse<'a> {
             }
             // At most 65535 descriptors of at most 2^19 chunks each: no overflow that
             // saturation would hide.
-            chunks = chunks.saturating_add(descriptor.len / params.chunk_size());
+            chunks =
+                chunks.saturating_add(descriptor.len.checked_div(params.chunk_size()).unwrap_or(0));
         }
         if chunks != u32::from(depth) {
             return Err(InfoError::Total);
@@ -203,7 +204,9 @@ impl<'a> InfoResponse<'a> {
         let size = self.params.chunk_size();
         iterate(self.descriptors)
             .flat_map(move |descriptor| {
-                (0..descriptor.len / size).map(move |at| {
+                // The size is not zero by its own invariant.
+                let count = descriptor.len.checked_div(size).unwrap_or(0);
+                (0..count).map(move |at| {
                     let off = u64::from(at).wrapping_mul(u64::from(size));
                     // By the invariant neither operation wraps.
                     (descriptor.addr.wrapping_add(off), descriptor.key)
