@@ -9,6 +9,7 @@
 
 show_quiet setup_pair_rxe
 wait_for ready 120 || exit 1
+wait_until 20 ping -c 1 -W 1 10.0.0.1 || exit 1
 say "The client: another machine with the same stock kernel."
 show uname -r
 show modprobe rnbd_client

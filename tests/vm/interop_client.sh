@@ -10,6 +10,7 @@ SECS=${SECS:-20}
 
 check "network" setup_pair_rxe
 loop=$(wait_for ready 120) || bail "the server is ready"
+check "the server answers" wait_until 20 ping -c 1 -W 1 10.0.0.1
 check "rnbd_client loads" modprobe rnbd_client
 check "map" rnbd_map inter /dev/ram0
 disk=$RNBD_DEV

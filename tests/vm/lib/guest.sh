@@ -132,8 +132,13 @@ setup_loopback_rxe() {
 	ip link set dummy0 mtu 9000 up &&
 		ip addr add 10.0.0.1/24 dev dummy0 &&
 		ip -6 addr add fd00:1::1/64 dev dummy0 nodad &&
-		rdma link add rxe0 type rxe netdev dummy0
+		rdma link add rxe0 type rxe netdev dummy0 &&
+		wait_until 20 has_gid rxe0 0a00:0001 && wait_until 20 has_gid rxe0 fd00:0001:
 }
+
+# has_gid DEVICE PART: the table of addresses is filled by a work item some time after the
+# device appears; a connect request that comes before is lost, and so are its repetitions.
+has_gid() { grep -q "$2" "/sys/class/infiniband/$1/ports/1/gids/"* 2>/dev/null; }
 
 # setup_pair_rxe: this VM's end of both networks, with rxe0 and rxe1 on top.
 # The server is 10.0.N.1 and fd00:N::1, the client 10.0.N.2 and fd00:N::2
@@ -151,6 +156,8 @@ setup_pair_rxe() {
 			ip addr add "10.0.$nic.$host/24" dev "net$nic" &&
 			ip -6 addr add "fd00:$nic::$host/64" dev "net$nic" nodad &&
 			rdma link add "rxe$nic" type rxe netdev "net$nic" || return 1
+		wait_until 20 has_gid "rxe$nic" "$(printf '0a00:%02x%02x' "$nic" "$host")" &&
+			wait_until 20 has_gid "rxe$nic" "$(printf 'fd00:%04x:' "$nic")" || return 1
 	done
 }
 
