@@ -366,7 +366,7 @@ static int second_path(struct verdict *v)
 	b->first_conn = 0;
 	b->dst = opt.dst2;
 	if (session_open(b))
-		return good(v, "second path: %s", b->why);
+		return bad(v, "a path of another address family may not join: %s", b->why);
 	if (b->depth != a->depth || b->chunk_size != a->chunk_size)
 		return bad(v, "the paths disagree on the session's parameters");
 	for (uint32_t i = 0; i < a->depth; i++) {
@@ -392,6 +392,6 @@ const struct hostile_case load_cases[] = {
 	{ "refusal-flood", "S23, RNBD S16", refusal_flood },
 	{ "connect-churn", "S3, S14, S21", connect_churn },
 	{ "many-sessions", "S20", many_sessions },
-	{ "second-path", "S1", second_path },
+	{ "second-path", "S1, S28", second_path },
 	{ NULL, NULL, NULL },
 };
