@@ -20,12 +20,12 @@ ONLY=" $* "
 KERNEL=stock
 # How the VM's clock goes: see vm.sh.
 CLOCK=()
-SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 ROUNDS=1 SLOW=1
+SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1
 case $MODE in
 quick | host) ;;
 # The debug kernel is slow without KVM: its clock follows its instructions, so that
 # soft-RoCE's timers do not fire for that reason.
-debug) KERNEL=debug CLOCK=(--virtual-time) SECS=2 CYCLES=20 SLAB_KIB=16384 SLOW=4 ;;
+debug) KERNEL=debug CLOCK=(--virtual-time) SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4 ;;
 soak) SECS=60 INTEROP_SECS=120 CYCLES=1000 ROUNDS=1000000 ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
@@ -103,12 +103,12 @@ pair() {
 }
 
 # hostile AI: a peer that breaks every rule, beside an honest one. The depth is
-# no power of two, so that an index can be out of range, and more chunks than
-# registrations fit into the info exchange's queue at once.
+# no power of two, so that an index can be out of range; and where there is time, there are
+# more chunks than registrations fit into the info exchange's queue at once.
 hostile() {
 	"$VM" run --name "hostile-$1" --kernel "$KERNEL" "${CLOCK[@]}" --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
 		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
-		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=1500 rtrs_server.max_chunk_size=65536" \
+		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=$DEPTH rtrs_server.max_chunk_size=65536" \
 		--env 'HOSTILE_ARGS=--halfopen 20'
 }
 
