@@ -16,7 +16,7 @@ refuse() {
 [ -d "$KDIR" ] || refuse "there is no kernel tree at $KDIR: install the headers of this kernel (on Debian: linux-headers-$(uname -r)) or give KDIR=..."
 [ -e "$KDIR/include/config/auto.conf" ] || refuse "the kernel tree at $KDIR is not configured: run 'make modules_prepare' in it"
 grep -q '^CONFIG_RUST=y' "$KDIR/include/config/auto.conf" ||
-	refuse "the kernel of $KDIR was built without CONFIG_RUST: boot one that has it (Debian's kernels from 6.12 backports on do), or build your own"
+	refuse "the kernel of $KDIR was built without CONFIG_RUST: boot one that has it, or build your own"
 [ -e "$KDIR/rust/libkernel.rmeta" ] || [ -e "$KDIR/rust/kernel.rmeta" ] ||
 	refuse "$KDIR has no Rust metadata, as most header packages do not: run 'make kernel-metadata' and use the KDIR it prints"
 grep -q '^CONFIG_INFINIBAND=[ym]' "$KDIR/include/config/auto.conf" ||
