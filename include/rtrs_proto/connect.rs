@@ -10,6 +10,7 @@
 use core::fmt;
 
 use crate::errno::ECONNRESET;
+use crate::features::Features;
 use crate::limits::{
     CONNECT_MSG_LEN,
     MAGIC,
@@ -55,6 +56,7 @@ pub struct ConnectRequest {
     path: Uuid,
     session: Uuid,
     first_conn: bool,
+    features: Features,
 }
 
 /// Why private data is not a connect request of this protocol.
@@ -121,7 +123,14 @@ impl ConnectRequest {
             path,
             session,
             first_conn,
+            features: Features::NONE,
         })
+    }
+
+    /// The same request, offering `features`: the same ones for every connection of every
+    /// path of a session.
+    pub const fn offer(self, features: Features) -> Self {
+        Self { features, ..self }
     }
 
     /// Parses private data of at least 56 bytes; the connection manager pads it.
@@ -152,7 +161,10 @@ impl ConnectRequest {
         let path = Uuid(fields.array().ok_or(short)?);
         let session = Uuid(fields.array().ok_or(short)?);
         let first_conn = fields.u8().ok_or(short)? & FIRST_CONN != 0;
-        Self::new(cid, cid_num, recon_cnt, path, session, first_conn)
+        let version = fields.u8().ok_or(short)?;
+        let bits = fields.u16().ok_or(short)?;
+        let request = Self::new(cid, cid_num, recon_cnt, path, session, first_conn)?;
+        Ok(request.offer(Features::from_wire(version, bits)))
     }
 
     /// The private data to send.
@@ -167,6 +179,8 @@ impl ConnectRequest {
             .put(&self.path.0)
             .put(&self.session.0)
             .u8(if self.first_conn { FIRST_CONN } else { 0 })
+            .u8(self.features.version())
+            .u16(self.features.bits())
             .finish()
     }
 
@@ -198,5 +212,10 @@ impl ConnectRequest {
     /// Whether the server may create the session if it does not know it.
     pub const fn first_conn(&self) -> bool {
         self.first_conn
+    }
+
+    /// What the client can do beyond the C implementation.
+    pub const fn features(&self) -> Features {
+        self.features
     }
 }

@@ -21,6 +21,7 @@ use crate::params::{
 const IO_REQUEST: u8 = 0;
 const IO_RESPONSE: u8 = 1;
 const IO_RESPONSE_INVALIDATED: u8 = 2;
+const NOTICE: u8 = 3;
 const HEARTBEAT_MSG: u8 = 8;
 const HEARTBEAT_ACK: u8 = 9;
 
@@ -80,6 +81,9 @@ pub enum Immediate {
         /// the completion of that very invalidation is proof of it.
         invalidated: bool,
     },
+    /// Server to client, on connection 0, if agreed upon: a word of the server's user, 28
+    /// bits, for the client's user. It may be lost, and it is not answered.
+    Notice(u32),
     /// Either direction: answer this at once.
     HeartbeatMsg,
     /// Either direction: the answer.
@@ -102,6 +106,7 @@ impl Immediate {
                 errno: Errno9((payload >> RSP_ID_BITS) as u16),
                 invalidated: kind == IO_RESPONSE_INVALIDATED,
             },
+            NOTICE => Self::Notice(payload),
             HEARTBEAT_MSG => Self::HeartbeatMsg,
             HEARTBEAT_ACK => Self::HeartbeatAck,
             _ => Self::Unknown(kind),
@@ -125,6 +130,7 @@ impl Immediate {
                 },
                 (errno.0 as u32) << RSP_ID_BITS | id & ID_MASK,
             ),
+            Self::Notice(payload) => (NOTICE, payload),
             Self::HeartbeatMsg => (HEARTBEAT_MSG, 0),
             Self::HeartbeatAck => (HEARTBEAT_ACK, 0),
             Self::Unknown(kind) => (kind, 0),

@@ -31,6 +31,8 @@ pub const READ_MSG_LEN: usize = 8;
 pub const REQUEST_MSG_MAX: usize = READ_MSG_LEN + DESCRIPTOR_LEN;
 /// Bytes of the message that announces a new key for a chunk.
 pub const RKEY_MSG_LEN: usize = 8;
+/// Bytes of a fence.
+pub const FENCE_MSG_LEN: usize = 24;
 
 /// Type of an info request.
 pub const MSG_INFO_REQ: u16 = 0;
@@ -42,6 +44,12 @@ pub const MSG_WRITE: u16 = 2;
 pub const MSG_READ: u16 = 3;
 /// Type of the message that announces a new key for a chunk.
 pub const MSG_RKEY_RSP: u16 = 4;
+/// Type of a fence; an extension, far from the numbers that the C implementation uses.
+pub const MSG_FENCE: u16 = 16;
+/// Version of the extensions, in connect requests and replies that speak of any.
+pub const EXT_VERSION: u8 = 1;
+/// Largest payload of a notice: 28 bits.
+pub const NOTICE_MAX: u32 = (1 << IMM_PAYLOAD_BITS) - 1;
 /// Flag of a READ request: the server shall invalidate the client's key.
 pub const READ_NEED_INVAL: u16 = 0x1;
 /// Flag of a connect reply: every answer brings a new key for its chunk.

@@ -13,6 +13,7 @@ use crate::errno::{
     ECONNRESET,
     MAX_ERRNO, //
 };
+use crate::features::Features;
 use crate::limits::{
     CONNECT_MSG_LEN,
     MAGIC,
@@ -71,6 +72,9 @@ pub enum ConnectReply {
         params: SessionParams,
         /// Whether each chunk gets a new key with every answer.
         new_rkey: bool,
+        /// What the server wants of the extensions that the request offered. The client
+        /// has to check that it did offer them.
+        features: Features,
     },
     /// The connection is refused.
     Reject(RejectErrno),
@@ -140,6 +144,9 @@ impl ConnectReply {
         let max_io = fields.u32().ok_or(short)?;
         let max_hdr = fields.u32().ok_or(short)?;
         let flags = fields.u32().ok_or(short)?;
+        let version = fields.u8().ok_or(short)?;
+        let _reserved = fields.u8().ok_or(short)?;
+        let bits = fields.u16().ok_or(short)?;
         let params = Depth::new(u32::from(depth))
             .ok_or(ParamsError::Depth)
             .and_then(|depth| SessionParams::new(depth, max_io, max_hdr))
@@ -147,19 +154,35 @@ impl ConnectReply {
         Ok(Self::Accept {
             params,
             new_rkey: flags & REPLY_NEW_RKEY != 0,
+            features: Features::from_wire(version, bits),
         })
+    }
+
+    /// The extensions that are agreed upon; none with a reject.
+    pub const fn features(&self) -> Features {
+        match self {
+            Self::Accept { features, .. } => *features,
+            Self::Reject(_) => Features::NONE,
+        }
     }
 
     /// The private data to send.
     pub fn to_bytes(&self) -> [u8; CONNECT_MSG_LEN] {
         let message = Writer::new().u16(MAGIC).u16(VERSION);
         match self {
-            Self::Accept { params, new_rkey } => message
+            Self::Accept {
+                params,
+                new_rkey,
+                features,
+            } => message
                 .u16(0)
                 .u16(params.depth().get())
                 .u32(params.max_io())
                 .u32(params.max_hdr())
-                .u32(if *new_rkey { REPLY_NEW_RKEY } else { 0 }),
+                .u32(if *new_rkey { REPLY_NEW_RKEY } else { 0 })
+                .u8(features.version())
+                .skip(1)
+                .u16(features.bits()),
             Self::Reject(errno) => message.put(&errno.0.to_le_bytes()),
         }
         .finish()

@@ -22,6 +22,8 @@
 pub mod address;
 pub mod connect;
 pub mod errno;
+pub mod features;
+pub mod fence;
 pub mod immediate;
 pub mod info;
 pub mod limits;
@@ -44,6 +46,11 @@ pub use connect::{
     ConnectError,
     ConnectRequest,
     Uuid, //
+};
+pub use features::Features;
+pub use fence::{
+    ChunkMsg,
+    FenceRequest, //
 };
 pub use immediate::{
     Errno9,

@@ -334,7 +334,9 @@ fn connect(
         Err(ConnectError::Failed(error)) => return Err(error),
     };
     match ConnectReply::parse(data.as_slice()) {
-        Ok(ConnectReply::Accept { params, new_rkey }) => Ok((qp, Agreed { params, new_rkey })),
+        Ok(ConnectReply::Accept {
+            params, new_rkey, ..
+        }) => Ok((qp, Agreed { params, new_rkey })),
         Ok(ConnectReply::Reject(_)) | Err(_) => {
             qp.shutdown();
             Err(error(errno::ECONNRESET))

@@ -169,7 +169,7 @@ impl Connection {
             Immediate::HeartbeatMsg | Immediate::HeartbeatAck => Err(Fault::Carrier),
             Immediate::IoRequest(_) => Err(Fault::Immediate),
             // Room for later versions of the protocol.
-            Immediate::Unknown(_) => Ok(Arrival::Nothing),
+            Immediate::Notice(_) | Immediate::Unknown(_) => Ok(Arrival::Nothing),
         }
     }
 

@@ -18,6 +18,7 @@ use kernel_ext::{
 use rtrs_proto::{
     limits,
     ConnectReply,
+    Features,
     SessionParams, //
 };
 
@@ -165,6 +166,7 @@ impl Config {
         ConnectReply::Accept {
             params: self.params,
             new_rkey: self.always_invalidate,
+            features: Features::NONE,
         }
         .to_bytes()
     }

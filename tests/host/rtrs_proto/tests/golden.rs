@@ -64,6 +64,56 @@ fn connect_request_of_another_connection() {
 }
 
 #[test]
+fn connect_request_with_extensions() {
+    let bytes = hex(
+        "00 00 bd 1b 00 02 00 00 09 00 01 00  10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f
+         a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 aa ab ac ad ae af  01 01 07 00 00 00 00 00 00 00 00 00",
+    );
+    let plain = ConnectRequest::new(0, 9, 1, uuid(0x10), uuid(0xa0), true).unwrap();
+    let request = plain.offer(Features::ALL);
+    assert_eq!(request.to_bytes()[..], bytes);
+    assert_eq!(ConnectRequest::parse(&bytes), Ok(request));
+    assert_eq!(request.features(), Features::ALL);
+    // Whoever offers nothing says nothing, as the C implementation does.
+    assert_eq!(request.offer(Features::NONE).to_bytes(), plain.to_bytes());
+    assert_eq!(plain.features(), Features::NONE);
+}
+
+#[test]
+fn connect_reply_with_extensions() {
+    let bytes = padded(
+        "bd 1b 00 02 00 00 00 02 00 f0 01 00 00 10 00 00 02 00 00 00  01 00 03 00",
+        56,
+    );
+    let features = Features::FENCE.or(Features::NOTICE);
+    let reply = ConnectReply::Accept {
+        params: defaults(),
+        new_rkey: true,
+        features,
+    };
+    assert_eq!(reply.to_bytes()[..], bytes);
+    assert_eq!(ConnectReply::parse(&bytes), Ok(reply));
+    assert_eq!(reply.features(), features);
+    assert!(features.has(Features::FENCE) && !features.has(Features::USER));
+    assert_eq!(features.and(Features::NOTICE), Features::NOTICE);
+    assert_eq!(features.to_string(), "fence notice");
+    assert_eq!(Features::USER.to_string(), "user");
+    assert_eq!(Features::NONE.to_string(), "none");
+}
+
+#[test]
+fn fence_message() {
+    let bytes = hex("10 00 00 00 00 00 00 00 10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f");
+    let fence = FenceRequest { path: uuid(0x10) };
+    assert_eq!(fence.to_bytes()[..], bytes);
+    assert_eq!(FenceRequest::parse(&bytes, 4096, 131_072), Ok(fence));
+    // The immediate is an ordinary one: chunk 5, at its beginning.
+    let params = defaults();
+    let immediate = params.io_immediate(params.chunk(5).unwrap(), 0).unwrap();
+    assert_eq!(immediate.encode(), 0x0028_0000);
+}
+
+#[test]
 fn connect_reply_accept() {
     let bytes = padded(
         "bd 1b 00 02 00 00 00 02 00 f0 01 00 00 10 00 00 02 00 00 00",
@@ -72,6 +122,7 @@ fn connect_reply_accept() {
     let reply = ConnectReply::Accept {
         params: defaults(),
         new_rkey: true,
+        features: Features::NONE,
     };
     assert_eq!(reply.to_bytes()[..], bytes);
     assert_eq!(ConnectReply::parse(&bytes), Ok(reply));
@@ -80,6 +131,7 @@ fn connect_reply_accept() {
     let reply = ConnectReply::Accept {
         params: defaults(),
         new_rkey: false,
+        features: Features::NONE,
     };
     assert_eq!(reply.to_bytes()[..], plain[..56]);
     assert_eq!(ConnectReply::parse(&plain), Ok(reply));
@@ -265,6 +317,9 @@ fn immediates() {
             Immediate::response(chunk(511), Errno9::new(-107), false),
             0x1358_01ff,
         ),
+        (Immediate::Notice(0), 0x3000_0000),
+        (Immediate::Notice(0x0123_4567), 0x3123_4567),
+        (Immediate::Notice(NOTICE_MAX), 0x3fff_ffff),
         (Immediate::HeartbeatMsg, 0x8000_0000),
         (Immediate::HeartbeatAck, 0x9000_0000),
     ];
@@ -316,6 +371,7 @@ fn constants() {
     assert_eq!(VERSION, 0x0200);
     assert_eq!(CONNECT_MSG_LEN, 56);
     assert_eq!(REQUEST_MSG_MAX, 24);
+    assert_eq!(FENCE_MSG_LEN, REQUEST_MSG_MAX);
     assert_eq!(SERVICE_QUEUE_WRS, 1026);
     assert_eq!(DEFAULT_SESS_QUEUE_DEPTH, 512);
     assert_eq!(DEFAULT_MAX_CHUNK_SIZE, 131_072);

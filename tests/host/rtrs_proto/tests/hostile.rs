@@ -57,6 +57,7 @@ fn reply_with_impossible_parameters() {
         let accept = ConnectReply::Accept {
             params: defaults(),
             new_rkey: false,
+            features: Features::NONE,
         };
         let mut bytes = accept.to_bytes();
         bytes[6..8].copy_from_slice(&depth.to_le_bytes());
@@ -281,6 +282,70 @@ fn request_must_fit_into_its_chunk() {
         Err(RequestError::Bounds)
     );
     assert_eq!(parse(&write, u32::MAX), Err(RequestError::Bounds));
+}
+
+#[test]
+fn extensions_of_a_stranger() {
+    let mut bytes = request(0, 9).unwrap().to_bytes();
+    // Bits without a version mean nothing: whoever wrote them did not mean us.
+    bytes[46..48].copy_from_slice(&[0xff; 2]);
+    let features = |bytes: &[u8]| ConnectRequest::parse(bytes).unwrap().features();
+    assert_eq!(features(&bytes), Features::NONE);
+    // A later version: what is known is kept, the rest is not for us.
+    for version in 1..=255 {
+        bytes[45] = version;
+        assert_eq!(features(&bytes), Features::ALL);
+    }
+    bytes[46..48].copy_from_slice(&[0xf8, 0xff]);
+    assert_eq!(features(&bytes), Features::NONE);
+    // A reject agrees upon nothing, whatever stands behind it.
+    let mut bytes = ConnectReply::Reject(RejectErrno::RESET).to_bytes();
+    bytes[20..].fill(0xff);
+    assert_eq!(
+        ConnectReply::parse(&bytes).unwrap().features(),
+        Features::NONE
+    );
+}
+
+#[test]
+fn fence_that_is_none() {
+    const CHUNK: u32 = 8192;
+    let good = FenceRequest {
+        path: Uuid([7; 16]),
+    };
+    let bytes = good.to_bytes();
+    let parse = |tail: &[u8], off| ChunkMsg::parse(tail, off, CHUNK, Features::FENCE);
+    assert_eq!(parse(&bytes, 0), Ok(ChunkMsg::Fence(good)));
+    assert_eq!(parse(&bytes, CHUNK - 24), Ok(ChunkMsg::Fence(good)));
+    // It has to fit.
+    for left in 0..24 {
+        assert_eq!(parse(&bytes, CHUNK - left), Err(RequestError::Bounds));
+        assert_eq!(parse(&bytes[..left as usize], 0), Err(RequestError::Bounds));
+    }
+    // It has no user header; what is reserved is ignored.
+    let mut other = bytes;
+    other[2] = 1;
+    assert_eq!(parse(&other, 0), Err(RequestError::UserLength));
+    let mut other = bytes;
+    other[4..8].fill(0xff);
+    assert_eq!(parse(&other, 0), Ok(ChunkMsg::Fence(good)));
+    // Nobody who did not agree upon it gets one.
+    for features in [Features::NONE, Features::NOTICE.or(Features::USER)] {
+        assert_eq!(
+            ChunkMsg::parse(&bytes, 0, CHUNK, features),
+            Err(RequestError::Type(16))
+        );
+    }
+    // And the ordinary requests are what they were.
+    let write = WriteMsg { usr_len: 8 }.to_bytes();
+    assert_eq!(
+        parse(&write, 8),
+        RequestMsg::parse(&write, 8, CHUNK).map(ChunkMsg::Request)
+    );
+    assert_eq!(
+        FenceRequest::parse(&write, 8, CHUNK),
+        Err(RequestError::Type(2))
+    );
 }
 
 #[test]

@@ -60,12 +60,18 @@ proptest! {
         path: [u8; 16],
         session: [u8; 16],
         first_conn: bool,
+        version: u8,
+        bits: u16,
     ) {
         let cid = cid.index(usize::from(cid_num)) as u16;
         let request =
             ConnectRequest::new(cid, cid_num, recon_cnt, Uuid(path), Uuid(session), first_conn)
                 .unwrap();
         prop_assert_eq!(ConnectRequest::parse(&request.to_bytes()), Ok(request));
+        prop_assert_eq!(&request.to_bytes()[45..], &[0; 11]);
+        let offer = request.offer(Features::from_wire(version, bits));
+        prop_assert_eq!(ConnectRequest::parse(&offer.to_bytes()), Ok(offer));
+        prop_assert_eq!(offer.offer(Features::NONE), request);
     }
 
     #[test]
@@ -80,8 +86,9 @@ proptest! {
     }
 
     #[test]
-    fn reply_identity(params in params(), new_rkey: bool, errno in 1i32..=4095) {
-        let accept = ConnectReply::Accept { params, new_rkey };
+    fn reply_identity(params in params(), new_rkey: bool, bits: u16, errno in 1i32..=4095) {
+        let features = Features::from_wire(1, bits);
+        let accept = ConnectReply::Accept { params, new_rkey, features };
         prop_assert_eq!(ConnectReply::parse(&accept.to_bytes()), Ok(accept));
         let reject = ConnectReply::Reject(RejectErrno::new(-errno));
         prop_assert_eq!(ConnectReply::parse(&reject.to_bytes()), Ok(reject));
@@ -178,6 +185,30 @@ proptest! {
     }
 
     #[test]
+    fn fence_never_panics_and_identity(
+        tail in almost(vec![16, 0, 0, 0], 30),
+        off: u32,
+        chunk_size: u32,
+        bits: u16,
+        path: [u8; 16],
+    ) {
+        let features = Features::from_wire(1, bits);
+        match ChunkMsg::parse(&tail, off, chunk_size, features) {
+            Ok(ChunkMsg::Fence(fence)) => {
+                prop_assert!(features.has(Features::FENCE));
+                prop_assert!(chunk_size - off >= 24);
+                prop_assert_eq!(&fence.path.0[..], &tail[8..24]);
+            }
+            other => prop_assert_eq!(
+                other.is_ok(),
+                RequestMsg::parse(&tail, off, chunk_size).is_ok()
+            ),
+        }
+        let fence = FenceRequest { path: Uuid(path) };
+        prop_assert_eq!(FenceRequest::parse(&fence.to_bytes(), off % 1000, 1024), Ok(fence));
+    }
+
+    #[test]
     fn rkey_never_panics_and_identity(bytes in almost(vec![4, 0], 20), params in params(), id: u16, rkey: u32) {
         if let Ok(message) = RkeyMsg::parse(&bytes, &params) {
             prop_assert!(message.buf_id.get() < params.depth().get());
@@ -200,7 +231,7 @@ proptest! {
                     prop_assert_eq!(params.io_immediate(chunk, off), Ok(immediate));
                 }
             }
-            Immediate::IoResponse { .. } => prop_assert_eq!(immediate.encode(), value),
+            Immediate::IoResponse { .. } | Immediate::Notice(_) => prop_assert_eq!(immediate.encode(), value),
             _ => prop_assert_eq!(immediate.encode() >> 28, value >> 28),
         }
     }
