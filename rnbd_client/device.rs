@@ -271,6 +271,7 @@ impl Device {
             Open {
                 mode: self.mode,
                 name: self.name.clone(),
+                wish: None,
             }
             .to_bytes(),
             GFP_KERNEL,

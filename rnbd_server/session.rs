@@ -309,7 +309,7 @@ impl UlpSession for Handle {
             Direction::Read => Data::ToClient(operation.data_len()),
             Direction::Write => Data::FromClient(operation.data_len()),
         };
-        let message = match Message::parse(operation.user(), data) {
+        let message = match Message::parse(operation.user(), data, false) {
             Ok(message) => message,
             Err(e) => {
                 operation.respond(e.errno());

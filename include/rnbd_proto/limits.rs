@@ -31,6 +31,14 @@ pub const SESS_INFO_LEN: usize = 36;
 pub const OPEN_LEN: usize = 264;
 /// Bytes of the answer to it.
 pub const OPEN_RSP_LEN: usize = 56;
+/// Bytes of the answer with its extension, if both sides have agreed on extensions.
+pub const OPEN_RSP_EXT_LEN: usize = 256;
+/// Version of the extensions of OPEN and its answer; 0 stands for none.
+pub const EXT_VERSION: u8 = 1;
+/// Most characters of the identity of a device.
+pub const IDENTITY_MAX: usize = 127;
+/// The largest device id that a notice of the transport can carry.
+pub const MAX_NOTICE_ID: u32 = (1 << 28) - 1;
 /// Bytes of the message that closes a device.
 pub const CLOSE_LEN: usize = 8;
 /// Bytes of an IO message as we send it, with its padding.

@@ -17,12 +17,15 @@ use crate::errno::{
     EOPNOTSUPP, //
 };
 use crate::io::Io;
+use crate::io_mode::IoMode;
 use crate::limits::{
     CLOSE_LEN,
+    EXT_VERSION,
     MSG_CLOSE,
     MSG_IO,
     MSG_OPEN,
     MSG_SESS_INFO,
+    NAME_FIELD_LEN,
     OPEN_LEN,
     OPEN_RSP_LEN,
     SESS_INFO_LEN, //
@@ -75,6 +78,8 @@ pub enum ProtoError {
     Name(DeviceNameError),
     /// There is no such access mode; it is given here.
     AccessMode(u8),
+    /// There is no such io mode; it is given here.
+    IoMode(u8),
     /// There is no such operation; its number is given here.
     Op(u8),
     /// The data is not what the operation needs, or no multiple of a sector.
@@ -96,6 +101,7 @@ impl ProtoError {
             | Self::NoRoom
             | Self::Name(_)
             | Self::AccessMode(_)
+            | Self::IoMode(_)
             | Self::DataLength
             | Self::Flags => -EINVAL,
         }
@@ -109,6 +115,7 @@ impl ProtoError {
             Self::NoRoom => "no room for the answer",
             Self::Name(_) => "bad device name",
             Self::AccessMode(_) => "bad access mode",
+            Self::IoMode(_) => "bad io mode",
             Self::Op(_) => "unknown operation",
             Self::DataLength => "data length does not match the operation",
             Self::Flags => "flags do not match the operation",
@@ -142,28 +149,51 @@ pub struct Open {
     pub mode: AccessMode,
     /// Which device.
     pub name: DeviceName,
+    /// What only a client that has agreed on extensions can ask for. With it, and with room
+    /// for it, the answer is an extended one, too.
+    pub wish: Option<OpenWish>,
+}
+
+/// The extension of OPEN.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OpenWish {
+    /// How the server shall do the IO; none leaves it to the server.
+    pub io_mode: Option<IoMode>,
 }
 
 impl Open {
     /// The message to send.
     pub fn to_bytes(&self) -> [u8; OPEN_LEN] {
+        let io_mode = match self.wish {
+            Some(OpenWish {
+                io_mode: Some(mode),
+            }) => mode as u8,
+            _ => 0,
+        };
         Writer::new()
             .u16(MSG_OPEN)
             .skip(2)
             .u8(u8::from(self.mode))
-            .skip(1)
+            .u8(io_mode)
             .put(self.name.as_field())
+            .u8(self.wish.map_or(0, |_| EXT_VERSION))
             .finish()
     }
 
-    fn parse(fields: &mut Reader<'_>) -> Result<Self, ProtoError> {
+    fn parse(fields: &mut Reader<'_>, extended: bool) -> Result<Self, ProtoError> {
         let mode = fields.u8().ok_or(ProtoError::Short)?;
-        fields.u8().ok_or(ProtoError::Short)?;
-        let name = fields.array().ok_or(ProtoError::Short)?;
-        Ok(Self {
-            mode: AccessMode::try_from(mode).map_err(|_| ProtoError::AccessMode(mode))?,
-            name: DeviceName::from_field(&name).map_err(ProtoError::Name)?,
-        })
+        let io_mode = fields.u8().ok_or(ProtoError::Short)?;
+        let name = fields.array::<NAME_FIELD_LEN>().ok_or(ProtoError::Short)?;
+        let version = fields.u8().ok_or(ProtoError::Short)?;
+        let mode = AccessMode::try_from(mode).map_err(|_| ProtoError::AccessMode(mode))?;
+        let name = DeviceName::from_field(&name).map_err(ProtoError::Name)?;
+        let wish = if extended && version >= EXT_VERSION {
+            let io_mode = IoMode::from_wire(io_mode).map_err(|_| ProtoError::IoMode(io_mode))?;
+            Some(OpenWish { io_mode })
+        } else {
+            None
+        };
+        Ok(Self { mode, name, wish })
     }
 }
 
@@ -204,9 +234,11 @@ pub enum Message {
 impl Message {
     /// Parses a private copy of the user header of a request that carries `data`.
     ///
-    /// Bytes behind the message are ignored: some peers pad, some do not.
+    /// Bytes behind the message are ignored: some peers pad, some do not. `extended` says
+    /// that the client has agreed on extensions; without that, the places of their fields
+    /// hold garbage and are not looked at.
     #[inline]
-    pub fn parse(usr: &[u8], data: Data) -> Result<Self, ProtoError> {
+    pub fn parse(usr: &[u8], data: Data, extended: bool) -> Result<Self, ProtoError> {
         let fields = &mut Reader::new(usr);
         let kind = fields.u16().ok_or(ProtoError::Short)?;
         fields.u16().ok_or(ProtoError::Short)?;
@@ -220,7 +252,7 @@ impl Message {
             }
             MSG_OPEN if usr.len() < OPEN_LEN => Err(ProtoError::Short),
             MSG_OPEN if !data.holds_answer(OPEN_RSP_LEN) => Err(ProtoError::NoRoom),
-            MSG_OPEN => Open::parse(fields).map(Self::Open),
+            MSG_OPEN => Open::parse(fields, extended).map(Self::Open),
             MSG_CLOSE => {
                 let device_id = fields.u32().ok_or(ProtoError::Short)?;
                 Ok(Self::Close(Close { device_id }))

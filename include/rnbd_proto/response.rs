@@ -38,6 +38,8 @@ pub enum ResponseError {
     PhysicalBlockSize(u16),
     /// The device has more sectors than any can have.
     Size(u64),
+    /// The extension of the answer contradicts the answer.
+    Extension,
 }
 
 impl ResponseError {
@@ -54,6 +56,7 @@ impl ResponseError {
             Self::LogicalBlockSize(_) => "the server's logical block size is invalid",
             Self::PhysicalBlockSize(_) => "the server's physical block size is invalid",
             Self::Size(_) => "the server's device size is invalid",
+            Self::Extension => "the extension of the answer contradicts the answer",
         }
     }
 }

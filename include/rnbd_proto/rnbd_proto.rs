@@ -16,11 +16,14 @@
 pub mod access;
 pub mod device_name;
 pub mod errno;
+pub mod identity;
 pub mod io;
+pub mod io_mode;
 pub mod limits;
 pub mod link_name;
 pub mod map_options;
 pub mod message;
+pub mod open_ext;
 pub mod response;
 pub mod search_path;
 #[path = "../wire.rs"]
@@ -31,11 +34,13 @@ pub use device_name::{
     DeviceName,
     DeviceNameError, //
 };
+pub use identity::Identity;
 pub use io::{
     Flags,
     Io,
     Op, //
 };
+pub use io_mode::IoMode;
 pub use limits::negotiate;
 pub use link_name::LinkName;
 pub use map_options::{
@@ -47,9 +52,11 @@ pub use message::{
     Data,
     Message,
     Open,
+    OpenWish,
     ProtoError,
     SessInfo, //
 };
+pub use open_ext::OpenExt;
 pub use response::{
     BlockSize,
     OpenRsp,

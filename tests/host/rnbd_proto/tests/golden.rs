@@ -41,7 +41,7 @@ fn sess_info() {
     let message = SessInfo { ver: 2 };
     assert_eq!(message.to_bytes()[..], bytes);
     assert_eq!(
-        Message::parse(&bytes, Data::ToClient(36)),
+        Message::parse(&bytes, Data::ToClient(36), false),
         Ok(Message::SessInfo(message))
     );
 }
@@ -60,18 +60,22 @@ fn open() {
     let message = Open {
         mode: AccessMode::Rw,
         name: name("/dev/ram0"),
+        wish: None,
     };
     assert_eq!(message.to_bytes()[..], bytes);
     let parsed = Message::Open(message.clone());
     assert_eq!(
-        Message::parse(&bytes, Data::ToClient(56)),
+        Message::parse(&bytes, Data::ToClient(56), false),
         Ok(parsed.clone())
     );
     // An existing client sends garbage in everything that is not a field.
     bytes[2..4].fill(0xaa);
     bytes[5] = 0xaa;
     bytes[6 + 10..].fill(0xaa);
-    assert_eq!(Message::parse(&bytes, Data::ToClient(56)), Ok(parsed));
+    assert_eq!(
+        Message::parse(&bytes, Data::ToClient(56), false),
+        Ok(parsed)
+    );
 
     for (mode, value) in [
         (AccessMode::Ro, 0),
@@ -81,6 +85,7 @@ fn open() {
         let message = Open {
             mode,
             name: name("x"),
+            wish: None,
         };
         assert_eq!(message.to_bytes()[4], value);
         assert_eq!(
@@ -140,7 +145,7 @@ fn close() {
     };
     assert_eq!(message.to_bytes()[..], bytes);
     assert_eq!(
-        Message::parse(&bytes, Data::FromClient(0)),
+        Message::parse(&bytes, Data::FromClient(0), false),
         Ok(Message::Close(message))
     );
 }
@@ -158,7 +163,7 @@ fn row(word: u32, size: u32, prio: u16, sector: u64) -> Vec<u8> {
 }
 
 fn io(bytes: &[u8], data: Data) -> Io {
-    match Message::parse(bytes, data) {
+    match Message::parse(bytes, data, false) {
         Ok(Message::Io(io)) => io,
         other => panic!("{other:?}"),
     }

@@ -8,7 +8,7 @@ use rnbd_proto::*;
 const EINVAL: i32 = -22;
 
 fn errno(usr: &[u8], data: Data) -> i32 {
-    match Message::parse(usr, data) {
+    match Message::parse(usr, data, false) {
         Ok(_) => 0,
         Err(error) => error.errno(),
     }
@@ -39,6 +39,7 @@ fn short_messages() {
     let open = Open {
         mode: AccessMode::Ro,
         name: DeviceName::new(b"x").unwrap(),
+        wish: None,
     }
     .to_bytes();
     let close = Close { device_id: 1 }.to_bytes();
@@ -51,11 +52,14 @@ fn short_messages() {
     ];
     for (bytes, least, data) in table {
         for len in 0..least {
-            assert_eq!(Message::parse(&bytes[..len], data), Err(ProtoError::Short));
+            assert_eq!(
+                Message::parse(&bytes[..len], data, false),
+                Err(ProtoError::Short)
+            );
         }
-        assert!(Message::parse(&bytes[..least], data).is_ok());
+        assert!(Message::parse(&bytes[..least], data, false).is_ok());
         let long = [bytes, &[0xaa; 100]].concat();
-        assert!(Message::parse(&long, data).is_ok());
+        assert!(Message::parse(&long, data, false).is_ok());
     }
 }
 
@@ -66,7 +70,7 @@ fn io_of_every_length_that_exists() {
         ..good(Op::Read, 512)
     }
     .to_bytes();
-    let prio = |len: usize| match Message::parse(&bytes[..len], Data::ToClient(512)) {
+    let prio = |len: usize| match Message::parse(&bytes[..len], Data::ToClient(512), false) {
         Ok(Message::Io(io)) => io.prio,
         other => panic!("{other:?}"),
     };
@@ -83,7 +87,7 @@ fn unknown_types() {
         let mut bytes = [0; 264];
         bytes[..2].copy_from_slice(&kind.to_le_bytes());
         assert_eq!(
-            Message::parse(&bytes, Data::ToClient(4096)),
+            Message::parse(&bytes, Data::ToClient(4096), false),
             Err(ProtoError::Type(kind))
         );
     }
@@ -99,6 +103,7 @@ fn no_room_for_the_answer() {
     let open = Open {
         mode: AccessMode::Ro,
         name: DeviceName::new(b"x").unwrap(),
+        wish: None,
     }
     .to_bytes();
     assert_eq!(errno(&open, Data::ToClient(55)), EINVAL);
@@ -113,7 +118,7 @@ fn device_names() {
         bytes[0] = 2;
         bytes[4] = mode;
         bytes[6..][..field.len()].copy_from_slice(field);
-        Message::parse(&bytes, Data::ToClient(56))
+        Message::parse(&bytes, Data::ToClient(56), false)
     };
     let refused = |error| Err(ProtoError::Name(error));
     assert_eq!(parse(b"", 0), refused(DeviceNameError::Empty));
@@ -185,7 +190,7 @@ fn unknown_operations_are_not_reads() {
     for op in 6..=255 {
         let bytes = raw(op, 512);
         assert_eq!(
-            Message::parse(&bytes, Data::ToClient(512)),
+            Message::parse(&bytes, Data::ToClient(512), false),
             Err(ProtoError::Op(op as u8))
         );
         assert_eq!(errno(&bytes, Data::ToClient(512)), -95);
@@ -205,7 +210,7 @@ fn flags_that_mean_nothing() {
                 _ => Data::FromClient(0),
             };
             assert_eq!(
-                Message::parse(&raw(flag | op, 512), data),
+                Message::parse(&raw(flag | op, 512), data, false),
                 Err(ProtoError::Flags)
             );
         }
@@ -238,7 +243,7 @@ fn priorities_are_clamped() {
             prio: Some(value),
             ..good(Op::Read, 512)
         };
-        match Message::parse(&io.to_bytes(), Data::ToClient(512)) {
+        match Message::parse(&io.to_bytes(), Data::ToClient(512), false) {
             Ok(Message::Io(io)) => io.prio.unwrap(),
             other => panic!("{other:?}"),
         }

@@ -78,7 +78,7 @@ proptest! {
         if let Some(second) = usr.get_mut(1) {
             *second = 0;
         }
-        if let Ok(Message::Io(io)) = Message::parse(&usr, data) {
+        if let Ok(Message::Io(io)) = Message::parse(&usr, data, false) {
             prop_assert_eq!(io.size % 512, 0);
             prop_assert!(io.end() <= limits::MAX_SECTORS);
             if io.op.has_data() {
@@ -98,32 +98,33 @@ proptest! {
     ) {
         let mut bytes = io.to_bytes();
         bytes[at] = value;
-        let _ = Message::parse(&bytes[..len.min(32)], data);
+        let _ = Message::parse(&bytes[..len.min(32)], data, false);
     }
 
     #[test]
     fn io_identity((io, data) in io()) {
-        prop_assert_eq!(Message::parse(&io.to_bytes(), data), Ok(Message::Io(io)));
+        prop_assert_eq!(Message::parse(&io.to_bytes(), data, false), Ok(Message::Io(io)));
     }
 
     #[test]
     fn control_identity(ver: u8, device_id: u32, mode in 0u8..3, name in vec(1u8.., 1..255)) {
         let sess_info = SessInfo { ver };
         prop_assert_eq!(
-            Message::parse(&sess_info.to_bytes(), Data::ToClient(36)),
+            Message::parse(&sess_info.to_bytes(), Data::ToClient(36), false),
             Ok(Message::SessInfo(sess_info))
         );
         let close = Close { device_id };
         prop_assert_eq!(
-            Message::parse(&close.to_bytes(), Data::FromClient(0)),
+            Message::parse(&close.to_bytes(), Data::FromClient(0), false),
             Ok(Message::Close(close))
         );
         let open = Open {
             mode: AccessMode::try_from(mode).unwrap(),
             name: DeviceName::new(&name).unwrap(),
+            wish: None,
         };
         prop_assert_eq!(
-            Message::parse(&open.to_bytes(), Data::ToClient(56)),
+            Message::parse(&open.to_bytes(), Data::ToClient(56), false),
             Ok(Message::Open(open))
         );
         let answer = SessInfoRsp { ver: negotiate(ver) };

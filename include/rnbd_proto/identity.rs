@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The name that a device keeps: what tells two volumes apart, however they are found.
+//!
+//! A server takes it from its backend; a client shows it, so that rules for device names
+//! can refer to it. It travels in the extension of an answer ([`crate::OpenExt`]) and
+//! must never reach a file or a log with anything in it that is not a plain character.
+
+use core::fmt;
+
+use crate::limits::IDENTITY_MAX;
+
+/// The persistent identity of a device: at most 127 graphic ASCII characters; none if the
+/// device has no identity.
+///
+/// # Invariants
+///
+/// `len <= IDENTITY_MAX`; the first `len` bytes are graphic ASCII, and the rest is zero.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    bytes: [u8; IDENTITY_MAX],
+    len: u8,
+}
+
+impl Identity {
+    /// No identity.
+    pub const NONE: Self = Self {
+        // INVARIANT: There are no bytes, and all of them are zero.
+        bytes: [0; IDENTITY_MAX],
+        len: 0,
+    };
+
+    /// Takes `text` if it is an identity as it stands.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        if !text.iter().all(u8::is_ascii_graphic) {
+            return None;
+        }
+        let len = match u8::try_from(text.len()) {
+            Ok(len) if text.len() <= IDENTITY_MAX => len,
+            _ => return None,
+        };
+        let mut bytes = [0; IDENTITY_MAX];
+        for (to, from) in bytes.iter_mut().zip(text) {
+            *to = *from;
+        }
+        // INVARIANT: Length and characters were checked above; the rest is still zero.
+        Some(Self { bytes, len })
+    }
+
+    /// Makes an identity of what a backend says of itself, which is padded and not
+    /// always text: blanks around it are dropped, everything else that is no graphic
+    /// character becomes an underscore, and what is too long is cut.
+    pub fn from_backend(text: &[u8]) -> Self {
+        let mut identity = Self::NONE;
+        let text = text.trim_ascii();
+        for (to, from) in identity.bytes.iter_mut().zip(text) {
+            *to = if from.is_ascii_graphic() { *from } else { b'_' };
+            identity.len = identity.len.saturating_add(1);
+        }
+        // INVARIANT: As many bytes were counted as were set, each of them graphic.
+        identity
+    }
+
+    /// The characters.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// Whether there is none.
+    pub const fn is_none(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The length, and the field that follows it on the wire.
+    pub(crate) const fn as_field(&self) -> (u8, &[u8; IDENTITY_MAX]) {
+        (self.len, &self.bytes)
+    }
+
+    /// Takes an identity out of its field. It is a mere hint: one that is malformed is
+    /// none.
+    pub(crate) fn from_field(len: u8, bytes: &[u8; IDENTITY_MAX]) -> Self {
+        bytes
+            .get(..usize::from(len))
+            .and_then(Self::new)
+            .unwrap_or(Self::NONE)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(core::str::from_utf8(self.as_bytes()).unwrap_or(""))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({self})")
+    }
+}
