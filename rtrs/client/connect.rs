@@ -144,7 +144,7 @@ pub(crate) fn build(path: &Arc<Path>, attempt: u32) -> Result<Arc<Live>> {
             chunks,
             slots,
             heartbeat,
-            inflight: Atomic::new(0),
+            stats: path.stats().clone(),
             counted_up: Atomic::new(false),
             pd,
         },

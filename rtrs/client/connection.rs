@@ -17,13 +17,16 @@ use kernel::{
         SetOnce, //
     },
 };
-use kernel_ext::rdma::{
-    Context,
-    Done,
-    Lost,
-    QueuePair,
-    Received,
-    Token, //
+use kernel_ext::{
+    cpu,
+    rdma::{
+        Context,
+        Done,
+        Lost,
+        QueuePair,
+        Received,
+        Token, //
+    }, //
 };
 use rtrs_proto::{
     limits::RKEY_MSG_LEN,
@@ -47,6 +50,8 @@ const KEY_PRESENT: u64 = 1 << 32;
 /// which refers to the queue pair: shutting down breaks the circle.
 pub(crate) struct Connection {
     cid: u16,
+    /// The processor it was made for.
+    cpu: u32,
     path: Arc<Path>,
     live: SetOnce<Arc<Live>>,
     /// The key that the last send with invalidation took away, until the next answer.
@@ -75,6 +80,9 @@ impl Connection {
         Ok(Arc::new(
             Self {
                 cid,
+                cpu: u32::from(cid.saturating_sub(1))
+                    .checked_rem(cpu::nr_cpu_ids())
+                    .unwrap_or(0),
                 path,
                 live: SetOnce::new(),
                 invalidated: Atomic::new(0),
@@ -118,6 +126,7 @@ impl Connection {
         received: Received<'_, Self>,
     ) -> Result<(), Fault> {
         live.heartbeat().heard();
+        live.stats().arrived(self.cpu);
         let arrival = self.understand(live, &received)?;
         // The buffer is read; the peer gets its credit back before anything else.
         received.repost().map_err(Fault::post)?;

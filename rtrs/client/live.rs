@@ -12,7 +12,6 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Relaxed,
             Release, //
         },
         Arc, //
@@ -50,6 +49,7 @@ use crate::{
         Refused,
         Slot, //
     },
+    stats::Stats,
     ulp::Ulp,
 };
 
@@ -140,8 +140,8 @@ pub(crate) struct Live {
     pub(crate) chunks: KVVec<RemoteChunk>,
     pub(crate) slots: KVVec<Pin<KBox<Slot>>>,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    /// Requests in flight, as far as the policy counts them.
-    pub(crate) inflight: Atomic<u32>,
+    /// What the path counts.
+    pub(crate) stats: Arc<Stats>,
     /// Whether the session counts the path among those that are up. Changed under the
     /// session's control lock.
     pub(crate) counted_up: Atomic<bool>,
@@ -175,6 +175,12 @@ impl Live {
         &self.heartbeat
     }
 
+    /// What the path counts.
+    #[inline]
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     #[inline]
     pub(crate) fn ulp(&self) -> &dyn Ulp {
         self.path.session().ulp()
@@ -189,17 +195,17 @@ impl Live {
     /// Requests in flight, as far as they are counted.
     #[inline]
     pub(crate) fn inflight(&self) -> u32 {
-        self.inflight.load(Relaxed)
+        self.stats.inflight()
     }
 
     #[inline]
     pub(crate) fn enter(&self) {
-        self.inflight.fetch_add(1, Relaxed);
+        self.stats.enter();
     }
 
     #[inline]
     pub(crate) fn leave(&self) {
-        self.inflight.fetch_sub(1, Relaxed);
+        self.stats.leave();
     }
 
     /// Posts a heartbeat message or its answer. Any context.

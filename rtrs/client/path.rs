@@ -54,6 +54,7 @@ use crate::{
     fault::Fault,
     inner::Inner, //
     live::Live,
+    stats::Stats,
 };
 
 /// What is known about a path once it was connected; shown in sysfs.
@@ -119,6 +120,7 @@ pub(crate) struct Path {
     life: Mutex<Option<Arc<Live>>>,
     #[pin]
     known: Mutex<Option<Known>>,
+    stats: Arc<Stats>,
     #[pin]
     recovery: Work<Path>,
 }
@@ -131,6 +133,7 @@ impl Path {
     /// A path of `session`, not connected. The first one may create the session on the
     /// server.
     pub(crate) fn new(session: Arc<Inner>, endpoints: Endpoints, first: bool) -> Result<Arc<Self>> {
+        let stats = Stats::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 session,
@@ -144,6 +147,7 @@ impl Path {
                 explained: Atomic::new(false),
                 life <- new_mutex!(None, "rtrs_client::path_life"),
                 known <- new_mutex!(None, "rtrs_client::path_known"),
+                stats,
                 recovery <- new_work!("rtrs_client::recovery"),
             }),
             GFP_KERNEL,
@@ -156,6 +160,11 @@ impl Path {
 
     pub(crate) fn uuid(&self) -> Uuid {
         self.uuid
+    }
+
+    /// What the path counts, over all its reconnects.
+    pub(crate) fn stats(&self) -> &Arc<Stats> {
+        &self.stats
     }
 
     pub(crate) fn endpoints(&self) -> &Endpoints {
@@ -275,6 +284,7 @@ impl Path {
         if self.step(Event::Established) != Some(State::Connected) {
             return Err(error(errno::ECONNRESET));
         }
+        self.stats.reconnected(true);
         live.heartbeat().start(live.clone());
         self.session.path_up(&live)
     }

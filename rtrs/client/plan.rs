@@ -66,6 +66,8 @@ pub(crate) struct Plan<'l> {
     /// Where the transfer goes to.
     remote: Remote,
     imm: u32,
+    /// Bytes of data and user header.
+    bytes: u32,
 }
 
 impl<'l> Plan<'l> {
@@ -161,6 +163,7 @@ impl<'l> Plan<'l> {
                 key: chunk.key(),
             },
             imm,
+            bytes: off,
         })
     }
 
@@ -173,6 +176,11 @@ impl<'l> Plan<'l> {
     /// Whether the slot's region gets registered.
     pub(crate) fn registers(&self) -> bool {
         self.register.is_some()
+    }
+
+    /// Bytes of data and user header, for the statistics.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.bytes
     }
 
     /// Posts everything with one doorbell; with `done` the transfer is signaled.

@@ -230,6 +230,7 @@ impl Slot {
         match plan.post(qp, &self.mr, done) {
             Ok(()) => {
                 *inner = Some(request);
+                live.stats().sent(operation.direction, plan.bytes());
                 Ok(())
             }
             Err(reason) if reason == EAGAIN => {

@@ -36,6 +36,7 @@ mod plan;
 mod request;
 mod routes;
 mod session;
+mod stats;
 mod sysfs;
 mod ulp;
 

@@ -27,7 +27,11 @@ use kernel_ext::{
 };
 use rtrs_logic::{
     policy::Policy,
-    reconnect::MaxAttempts, //
+    reconnect::MaxAttempts,
+    stats::{
+        self,
+        Latency, //
+    }, //
 };
 
 use crate::{
@@ -36,6 +40,7 @@ use crate::{
         Known,
         Path, //
     },
+    stats::StatsFiles, //
 };
 
 /// The paths of a session and their directories.
@@ -51,8 +56,15 @@ pub(crate) struct Tree {
 
 struct Entry {
     /// Goes first: its files look at the path.
-    dir: Option<Dir<PathFiles>>,
+    dir: Option<PathDir>,
     path: Arc<Path>,
+}
+
+/// The directory of a path.
+struct PathDir {
+    /// `stats/`; goes before the directory that it is in.
+    _stats: Dir<StatsFiles>,
+    _path: Dir<PathFiles>,
 }
 
 impl Tree {
@@ -110,7 +122,15 @@ impl Tree {
             .find(|entry| Arc::ptr_eq(&entry.path, path))
             .ok_or(ENODEV)?;
         let files = Arc::new(PathFiles { path: path.clone() }, GFP_KERNEL)?;
-        entry.dir = Some(Dir::new(paths, name, files)?);
+        let dir = Dir::new(paths, name, files)?;
+        entry.dir = Some(PathDir {
+            _stats: Dir::new(
+                &dir,
+                c"stats",
+                Arc::new(StatsFiles(path.stats().clone()), GFP_KERNEL)?,
+            )?,
+            _path: dir,
+        });
         Ok(())
     }
 
@@ -199,11 +219,7 @@ pub(crate) struct PathFiles {
 impl Files for PathFiles {
     const FILES: &'static [File<Self>] = &[
         File::read_only(c"state", |files, page| {
-            let state: &[u8] = match files.path.is_connected() {
-                true => b"connected\n",
-                false => b"disconnected\n",
-            };
-            page.bytes(state);
+            page.bytes(stats::state(files.path.is_connected()).as_bytes());
             Ok(())
         }),
         File::read_only(c"hca_name", |files, page| {
@@ -224,8 +240,8 @@ impl Files for PathFiles {
             Ok(())
         }),
         File::read_only(c"cur_latency", |files, page| {
-            let latency = files.known()?.heartbeat.latency_ns().unwrap_or(0);
-            page.emit(fmt!("{latency} ns\n"));
+            let latency = Latency(files.known()?.heartbeat.latency_ns());
+            page.emit(fmt!("{}", Show(latency)));
             Ok(())
         }),
         File::read_write(
@@ -251,10 +267,7 @@ impl PathFiles {
 
 /// Accepts "1", with or without a newline.
 fn one(text: &[u8]) -> Result {
-    match text {
-        b"1" | b"1\n" => Ok(()),
-        _ => Err(EINVAL),
-    }
+    stats::is_one(text).then_some(()).ok_or(EINVAL)
 }
 
 /// A decimal number, with or without sign and newline.

@@ -13,6 +13,7 @@ use kernel::prelude::*;
 use kernel_ext::rdma::Reaper;
 
 pub mod address;
+pub mod counters;
 pub mod global;
 pub mod heartbeat;
 pub mod uuid;

@@ -17,3 +17,4 @@ pub mod permits;
 pub mod policy;
 pub mod reconnect;
 pub mod server_path;
+pub mod stats;

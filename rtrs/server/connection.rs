@@ -275,7 +275,10 @@ impl Connection {
             return;
         };
         match op.read(slot, pool.params()) {
-            Ok(()) => link.user.request(Operation::new(op)),
+            Ok(()) => {
+                op.count(&self.path.stats);
+                link.user.request(Operation::new(op));
+            }
             Err(e) => {
                 self.violation(e.as_str());
                 op.release();

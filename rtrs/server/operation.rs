@@ -38,7 +38,8 @@ use rtrs_proto::{
 use crate::{
     chunk::Slot,
     connection::Link,
-    respond, //
+    respond,
+    stats::Stats, //
 };
 
 /// What is still to be posted for a request.
@@ -140,6 +141,14 @@ impl Op {
             .map_err(|_| RequestError::Bounds)?;
         self.request = Some(request);
         Ok(())
+    }
+
+    /// Counts the request that was read.
+    #[inline]
+    pub(crate) fn count(&self, stats: &Stats) {
+        if let Some(request) = &self.request {
+            stats.received(request.direction(), self.off);
+        }
     }
 
     /// What the answer with `status` consists of.

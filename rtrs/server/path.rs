@@ -44,7 +44,6 @@ use kernel_ext::{
         Gate,
         IrqSpinLock, //
     },
-    sysfs::Dir,
     time,
     workqueue::enqueue_delayed, //
 };
@@ -76,7 +75,8 @@ use crate::{
     reason::Reason,
     server::Shared,
     session::Session,
-    sysfs::PathFiles, //
+    stats::Stats,
+    sysfs::PathDir, //
 };
 
 /// A connection that the client was told is accepted.
@@ -96,7 +96,7 @@ pub(crate) struct Setup {
     /// One place per connection, in the order of their numbers; none before the pool is there.
     pub(crate) connections: KVec<Option<Established>>,
     /// The directory of the path; present when the session counts the path.
-    pub(crate) dir: Option<Dir<PathFiles>>,
+    pub(crate) dir: Option<PathDir>,
 }
 
 /// A path.
@@ -116,6 +116,8 @@ pub(crate) struct Path {
     pub(crate) cid_num: u16,
     /// Its heartbeat; runs while the path is connected.
     pub(crate) heartbeat: Arc<Heartbeat>,
+    /// What it counts.
+    pub(crate) stats: Arc<Stats>,
     state: AtomicEnum<State>,
     /// When the path was made, in milliseconds.
     born_ms: u64,
@@ -175,6 +177,7 @@ impl Path {
         server: SockAddr,
     ) -> Result<Arc<Self>> {
         let heartbeat = Heartbeat::new(Default::default())?;
+        let stats = Stats::new()?;
         let now = time::now_ms();
         let path = Arc::pin_init(
             pin_init!(Self {
@@ -185,6 +188,7 @@ impl Path {
                 server,
                 cid_num: request.cid_num(),
                 heartbeat,
+                stats,
                 state: AtomicEnum::new(State::Connecting),
                 born_ms: now,
                 progress_ms: Atomic::new(now),

@@ -43,6 +43,7 @@ mod registry;
 mod respond;
 mod server;
 mod session;
+mod stats;
 mod sysfs;
 mod ulp;
 

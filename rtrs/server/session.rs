@@ -30,7 +30,10 @@ use rtrs_proto::{
 
 use crate::{
     server::Shared,
-    sysfs::PathFiles,
+    sysfs::{
+        PathDir,
+        PathFiles, //
+    },
     ulp::{
         SessionFacts,
         UlpSession, //
@@ -90,7 +93,7 @@ impl Session {
         shared: &Arc<Shared>,
         name: &SessionName,
         files: Arc<PathFiles>,
-    ) -> Result<(Dir<PathFiles>, Arc<dyn UlpSession>)> {
+    ) -> Result<(PathDir, Arc<dyn UlpSession>)> {
         let dir_name = address::path_name(&files.client(), &files.server())?;
         let mut inner = self.inner.lock();
         if inner.directories.is_none() {
@@ -105,7 +108,7 @@ impl Session {
 
     /// A path no longer serves; tells the user if it was the last. All its requests are answered.
     /// Sleeps.
-    pub(crate) fn down(&self, dir: Dir<PathFiles>) {
+    pub(crate) fn down(&self, dir: PathDir) {
         let mut inner = self.inner.lock();
         drop(dir);
         inner.up = inner.up.saturating_sub(1);
@@ -125,9 +128,9 @@ impl Inner {
         name: &SessionName,
         dir_name: &CStr,
         files: Arc<PathFiles>,
-    ) -> Result<(Dir<PathFiles>, Arc<dyn UlpSession>)> {
+    ) -> Result<(PathDir, Arc<dyn UlpSession>)> {
         let directories = self.directories.as_ref().ok_or(ENOENT)?;
-        let dir = Dir::new(&directories.paths, dir_name, files)?;
+        let dir = PathDir::new(&directories.paths, dir_name, files)?;
         let user = match &self.user {
             Some(user) => user.clone(),
             None => shared.user()?.connected(SessionFacts {

@@ -12,6 +12,7 @@ use kernel_ext::{
     fmt::escape,
     net::SockAddr,
     sysfs::{
+        Dir,
         File,
         Files,
         Page,
@@ -21,8 +22,28 @@ use kernel_ext::{
 
 use crate::{
     path::Path,
-    reason::Reason, //
+    reason::Reason,
+    stats::StatsFiles, //
 };
+
+/// The directory of a path.
+pub(crate) struct PathDir {
+    /// `stats/`; goes before the directory that it is in.
+    _stats: Dir<StatsFiles>,
+    _path: Dir<PathFiles>,
+}
+
+impl PathDir {
+    /// Makes the directory `name` below `paths`. Process context; errors as [`Dir::new`] has.
+    pub(crate) fn new(paths: &Dir<()>, name: &CStr, files: Arc<PathFiles>) -> Result<Self> {
+        let stats = Arc::new(StatsFiles(files.path.stats.clone()), GFP_KERNEL)?;
+        let path = Dir::new(paths, name, files)?;
+        Ok(Self {
+            _stats: Dir::new(&path, c"stats", stats)?,
+            _path: path,
+        })
+    }
+}
 
 /// What the files of a path show.
 pub(crate) struct PathFiles {

@@ -50,3 +50,8 @@ unsigned int kx_num_online_cpus(void)
 {
 	return num_online_cpus();
 }
+
+bool kx_cpu_possible(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids && cpu_possible(cpu);
+}

@@ -18,5 +18,6 @@ void kx_wake_up_all(struct wait_queue_head *queue);
 
 unsigned int kx_this_cpu(void);
 unsigned int kx_num_online_cpus(void);
+bool kx_cpu_possible(unsigned int cpu);
 
 #endif

@@ -12,6 +12,12 @@ pub fn nr_cpu_ids() -> u32 {
     kernel::cpu::nr_cpu_ids()
 }
 
+/// Whether a CPU with this id can ever appear; constant after boot. Any context.
+pub fn is_possible(cpu: u32) -> bool {
+    // SAFETY: the helper checks the id and reads a mask that does not change after boot.
+    unsafe { ffi::kx_cpu_possible(cpu) }
+}
+
 /// Number of CPUs that are on line now. It may change at once. Any context.
 pub fn num_online() -> u32 {
     // SAFETY: the helper only reads an atomic counter and has no preconditions.

@@ -22,4 +22,5 @@ extern "C" {
     pub(crate) fn kx_wake_up_all(queue: *mut bindings::wait_queue_head);
     pub(crate) fn kx_this_cpu() -> c_uint;
     pub(crate) fn kx_num_online_cpus() -> c_uint;
+    pub(crate) fn kx_cpu_possible(cpu: c_uint) -> bool;
 }
