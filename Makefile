@@ -18,14 +18,20 @@ modules: ## the five modules for the running kernel (KDIR=... for another)
 	@mkdir -p $(OUT)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(OUT) modules
 
+# A KDIR without the kernel's own key cannot sign, and one without System.map has its
+# own depmod skipped; modprobe needs the latter.
+SIGN_KEY = $(shell sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"/\1/p' $(KDIR)/include/config/auto.conf 2>/dev/null)
+SIGN = $(if $(wildcard $(abspath $(KDIR)/$(SIGN_KEY))),,CONFIG_MODULE_SIG_ALL=)
+
 modules_install: modules ## install them below /lib/modules, and run depmod
-	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(OUT) modules_install
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(OUT) $(SIGN) DEPMOD=true modules_install
+	depmod -b $(INSTALL_MOD_PATH)/ $(RELEASE)
 
 clean: ## remove what was built in this clone; caches outside stay
 	rm -rf build tests/host/target tests/hostile/build
 
-kernel-metadata: ## prepare a KDIR with Rust metadata for the running Debian kernel
-	@$(LAB)/host-kdir.sh
+kernel-metadata: ## prepare a KDIR with Rust metadata for the running Debian kernel (or KERNEL=...)
+	@$(LAB)/host-kdir.sh $(KERNEL)
 
 demo: ## the main job on a stock kernel in a VM: map, use, unmap a remote disk
 	@scripts/demo.sh
