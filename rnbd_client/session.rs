@@ -40,7 +40,8 @@ use rtrs_client::{
     LinkEvent,
     OpenParams,
     Permit,
-    Ulp, //
+    Ulp,
+    HOLD_SESSION, //
 };
 use rtrs_proto::SessionName;
 
@@ -189,8 +190,8 @@ impl Session {
         let entry = self.completions.entry(index).ok_or(EINVAL)?;
         entry.control.put(exchange);
         let sent = match carrier {
-            Carrier::Read(_) => self.transport.read(permit, message, true),
-            Carrier::Write => self.transport.write(permit, message, false),
+            Carrier::Read(_) => self.transport.read(permit, message, true, 0),
+            Carrier::Write => self.transport.write(permit, message, false, 0),
         };
         sent.map_err(|(permit, e)| {
             drop(entry.control.take());
@@ -215,9 +216,9 @@ impl Session {
         };
         drop(entry.io.put(request));
         let sent = if read {
-            self.transport.read(permit, message, data)
+            self.transport.read(permit, message, data, HOLD_SESSION)
         } else {
-            self.transport.write(permit, message, data)
+            self.transport.write(permit, message, data, HOLD_SESSION)
         };
         let Err((permit, e)) = sent else {
             return Ok(());

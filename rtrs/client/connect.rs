@@ -66,6 +66,7 @@ use crate::{
         RemoteChunk,
         SERVICE_TOKENS, //
     },
+    params,
     path::{
         Known,
         KnownName,
@@ -137,6 +138,7 @@ pub(crate) fn build(path: &Arc<Path>, attempt: u32) -> Result<Arc<Live>> {
             path: path.clone(),
             params: agreed.params,
             new_rkey: agreed.new_rkey,
+            features: agreed.features,
             io_connections,
             send_sge: usize::try_from(send_sge)?,
             header_len,
@@ -232,7 +234,9 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
             path.session().uuid(),
             path.first_conn(),
         );
-        request.map_err(|error| kernel_ext::error::error(error.errno()))
+        request
+            .map(|request| request.offer(params::features()))
+            .map_err(|error| kernel_ext::error::error(error.errno()))
     };
     let prepared = resolved.prepare(first.clone(), &pd, &service, deadline.left_ms()?)?;
     let (qp, agreed) = connect(prepared, &request(0)?, &deadline)?;
@@ -335,8 +339,17 @@ fn connect(
     };
     match ConnectReply::parse(data.as_slice()) {
         Ok(ConnectReply::Accept {
-            params, new_rkey, ..
-        }) => Ok((qp, Agreed { params, new_rkey })),
+            params,
+            new_rkey,
+            features,
+        }) => {
+            let agreed = Agreed {
+                params,
+                new_rkey,
+                features,
+            };
+            Ok((qp, agreed))
+        }
         Ok(ConnectReply::Reject(_)) | Err(_) => {
             qp.shutdown();
             Err(error(errno::ECONNRESET))

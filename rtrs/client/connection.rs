@@ -31,6 +31,7 @@ use kernel_ext::{
 use rtrs_proto::{
     limits::RKEY_MSG_LEN,
     ChunkIndex,
+    Features,
     Immediate,
     RkeyMsg, //
 };
@@ -72,6 +73,8 @@ enum Arrival {
     Answer(ChunkIndex, i32),
     HeartbeatMsg,
     HeartbeatAck,
+    /// The server has news for our user.
+    Notice(u32),
 }
 
 impl Connection {
@@ -145,6 +148,10 @@ impl Connection {
                     .ok_or(Fault::MessageId)?
                     .answered(live, self, qp, status, key)
             }
+            Arrival::Notice(payload) => {
+                live.ulp().notice(payload);
+                Ok(())
+            }
             Arrival::HeartbeatMsg => self.acknowledge(live),
             Arrival::HeartbeatAck => {
                 live.heartbeat().acknowledged();
@@ -177,6 +184,12 @@ impl Connection {
             Immediate::HeartbeatAck if write && self.cid == 0 => Ok(Arrival::HeartbeatAck),
             Immediate::HeartbeatMsg | Immediate::HeartbeatAck => Err(Fault::Carrier),
             Immediate::IoRequest(_) => Err(Fault::Immediate),
+            Immediate::Notice(payload) if live.features.has(Features::NOTICE) => {
+                match write && self.cid == 0 {
+                    true => Ok(Arrival::Notice(payload)),
+                    false => Err(Fault::Carrier),
+                }
+            }
             // Room for later versions of the protocol.
             Immediate::Notice(_) | Immediate::Unknown(_) => Ok(Arrival::Nothing),
         }

@@ -48,6 +48,7 @@ use rtrs_logic::{
     reconnect::MaxAttempts, //
 };
 use rtrs_proto::{
+    Features,
     SessionName,
     SessionParams,
     Uuid, //
@@ -85,6 +86,8 @@ pub(crate) struct Agreed {
     pub(crate) params: SessionParams,
     /// Whether every answer brings a new key for its chunk.
     pub(crate) new_rkey: bool,
+    /// What the server accepted of what we can beyond the C implementation.
+    pub(crate) features: Features,
 }
 
 /// The paths that are connected, and what the user was told about them.
@@ -176,6 +179,16 @@ impl Inner {
         let _reading = rcu::read_lock();
         self.routes.get().is_some_and(|routes| routes.any_usable())
     }
+
+    /// What the server accepted.
+    pub(crate) fn features(&self) -> Features {
+        let agreed = *self.agreed.lock();
+        agreed.map_or(Features::NONE, |agreed| agreed.features)
+    }
+
+    pub(crate) fn expire(&self, _index: usize) {}
+
+    pub(crate) fn resume(&self) {}
 
     pub(crate) fn poll_connections(&self) -> u32 {
         self.nr_poll

@@ -31,6 +31,7 @@ use rtrs_core::heartbeat::{
 use rtrs_proto::{
     limits::SERVICE_QUEUE_DEPTH,
     ChunkIndex,
+    Features,
     Immediate,
     SessionParams, //
 };
@@ -129,6 +130,8 @@ pub(crate) struct Live {
     pub(crate) params: SessionParams,
     /// Whether every answer brings a new key for its chunk.
     pub(crate) new_rkey: bool,
+    /// What may be used beyond the C implementation.
+    pub(crate) features: Features,
     /// How many of the connections after the first carry requests.
     pub(crate) io_connections: u32,
     /// Elements that a send may have on every connection.

@@ -53,6 +53,9 @@ pub(crate) struct Operation<'a> {
     pub(crate) user: &'a [u8],
     /// Whether the permit's table is to be transferred.
     pub(crate) data: bool,
+    /// Milliseconds that it may wait for a path, or one of the special values.
+    #[expect(dead_code, reason = "the waiting list reads it")]
+    pub(crate) hold_ms: u32,
 }
 
 /// Room for the elements of one request; too much for the stack of a deep writer.

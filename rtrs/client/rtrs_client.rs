@@ -30,6 +30,7 @@ mod context;
 mod fault;
 mod inner;
 mod live;
+mod params;
 mod path;
 mod permit;
 mod plan;
@@ -47,7 +48,9 @@ pub use permit::{
 pub use session::{
     Limits,
     OpenParams,
-    Session, //
+    Session,
+    HOLD_FOR_EVER,
+    HOLD_SESSION, //
 };
 pub use ulp::{
     LinkEvent,

@@ -7,9 +7,12 @@ use crate::Permit;
 /// What happened to a session as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkEvent {
-    /// The first path came up again; requests are accepted.
+    /// The first path came up again; requests are accepted. The server may have forgotten
+    /// everything: the user has to tell it anew, from a work item of its own, and then call
+    /// [`Session::resume`](crate::Session::resume).
     Up,
-    /// The last path went down; its requests have been failed.
+    /// The last path went down; its requests have been failed, or wait for another one if
+    /// they may.
     Down,
 }
 
@@ -20,8 +23,9 @@ pub trait Ulp: Send + Sync {
     /// A request has ended. Called exactly once for each that was accepted, possibly
     /// before the submitting call returns.
     ///
-    /// `status` is 0 or a negative errno: the server's, or `-ECONNABORTED` if the path
-    /// was lost and nobody knows whether the request was executed. The data of a read is
+    /// `status` is 0 or a negative errno: the server's, `-ECONNABORTED` if all paths were
+    /// lost for longer than the request may wait, and nobody knows whether it was executed,
+    /// or `-ETIMEDOUT` after [`Session::expire`](crate::Session::expire). The data of a read is
     /// in the pages of the permit's table, and nobody else touches them any more.
     ///
     /// Softirq or process context; must not sleep. Dropping the permit returns it.
@@ -33,4 +37,10 @@ pub trait Ulp: Send + Sync {
     /// Process context, one event at a time. May submit requests, but must not wait for
     /// them, and must not close the session.
     fn link(&self, event: LinkEvent);
+
+    /// The server has news about `payload` (28 bits, the server's user knows what they
+    /// mean). Only if both sides have [`Features::NOTICE`](rtrs_proto::Features::NOTICE).
+    ///
+    /// Softirq or process context; must not sleep. Notices may be repeated.
+    fn notice(&self, _payload: u32) {}
 }
