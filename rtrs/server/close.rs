@@ -6,7 +6,7 @@
 //!
 //! 1. Nothing is added any more: the setup lock was taken after the step, so whoever adds something
 //!    has finished, and the next one sees the state.
-//! 2. No timer runs any more.
+//! 2. No timer runs any more, and no notice is sent over it.
 //! 3. The client is told, on all connections at once, and every queue pair is drained: no
 //!    completion runs any more.
 //! 4. Requests that would have been continued by a completion end (weak point S9).
@@ -51,6 +51,7 @@ pub(crate) fn run(path: &Arc<Path>) {
             setup.dir.take(),
         )
     };
+    path.session.remove_outlet(path);
     path.heartbeat.stop();
     cancel_delayed_sync::<_, TIMER>(path);
 

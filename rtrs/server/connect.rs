@@ -238,7 +238,7 @@ fn add(path: &Arc<Path>, setup: &mut Setup, deferred: Deferred, cid: u16) -> Res
         }
     };
     // If this fails, the peer has been told or is gone.
-    let qp = deferred.accept(prepared, &shared.config.reply())?;
+    let qp = deferred.accept(prepared, &shared.config.reply(path.session.features))?;
     if let Some(place) = setup.connections.get_mut(usize::from(cid)) {
         *place = Some(Established {
             con,

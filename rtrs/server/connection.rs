@@ -43,6 +43,7 @@ use crate::{
     chunk::Pool,
     fifo::Waiting,
     info,
+    notice::Outstanding,
     operation::{
         Op,
         Operation, //
@@ -59,6 +60,8 @@ pub(crate) struct Tokens {
     pub(crate) info: Token,
     /// A group of regions was registered.
     pub(crate) registered: Token,
+    /// A notice was sent.
+    pub(crate) notice: Token,
     /// How many there are.
     pub(crate) count: u32,
 }
@@ -69,7 +72,8 @@ impl Tokens {
         Self {
             info: Token(depth),
             registered: Token(depth.saturating_add(1)),
-            count: depth.saturating_add(2),
+            notice: Token(depth.saturating_add(2)),
+            count: depth.saturating_add(3),
         }
     }
 }
@@ -113,6 +117,8 @@ pub(crate) struct Connection {
     waiting: Waiting,
     /// How often room came free after somebody found none.
     rooms: Atomic<u32>,
+    /// Notices on their way.
+    pub(crate) notices: Outstanding,
 }
 
 impl Connection {
@@ -125,6 +131,7 @@ impl Connection {
                 link <- ArcCell::new(None),
                 waiting <- Waiting::new(),
                 rooms: Atomic::new(0),
+                notices: Outstanding::new(),
             }),
             GFP_KERNEL,
         )
@@ -290,6 +297,10 @@ impl Connection {
         let tokens = self.path.tokens();
         if token == tokens.registered {
             self.path.registered.complete();
+            return;
+        }
+        if token == tokens.notice {
+            self.notices.give_back();
             return;
         }
         let Some(link) = self.link.get() else {

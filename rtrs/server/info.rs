@@ -42,6 +42,7 @@ use crate::{
         Connection,
         Link, //
     },
+    notice::Outlet,
     path::{
         Path,
         Pulse,
@@ -104,7 +105,8 @@ fn establish(path: &Arc<Path>, setup: &mut Setup, name: &SessionName) -> Result 
         let established = place.as_ref().ok_or_else(missing)?;
         connections.push(established, GFP_KERNEL)?;
     }
-    let first = &connections.first().ok_or_else(missing)?.qp;
+    let first = connections.first().ok_or_else(missing)?;
+    let (first_con, first) = (first.con.clone(), &first.qp);
 
     path.shared.reserve_name(path, name)?;
     let depth = path.shared.config.depth();
@@ -137,6 +139,10 @@ fn establish(path: &Arc<Path>, setup: &mut Setup, name: &SessionName) -> Result 
     if !path.establish() {
         return Err(error::error(errno::ECONNRESET));
     }
+    path.session.add_outlet(Outlet {
+        con: first_con,
+        qp: first.clone(),
+    })?;
     path.heartbeat.start(pulse);
     respond(pd, first, &pool)
 }

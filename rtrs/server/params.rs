@@ -28,6 +28,12 @@ param_bool! {
     "Take the client's access to a chunk away before the request in it is read (default: Y)"
 }
 
+param_bool! {
+    EXTENSIONS = true,
+    "extensions",
+    "Agree to the extensions that a client offers, if it is one of ours; N: be as the C server for everybody (default: Y)"
+}
+
 param_int! {
     MAX_CHUNK_SIZE: i32 = 131_072,
     "max_chunk_size",
@@ -82,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) params: SessionParams,
     /// Whether a chunk is closed to the client while its request is worked on.
     pub(crate) always_invalidate: bool,
+    /// What may be agreed upon with a client that offers it.
+    pub(crate) features: Features,
     /// Milliseconds without progress after which a path that is being established is closed.
     pub(crate) setup_timeout_ms: u32,
     /// Milliseconds after which a path that is still being established is closed.
@@ -138,6 +146,11 @@ impl Config {
         Ok(Self {
             params,
             always_invalidate: ALWAYS_INVALIDATE.get(),
+            features: if EXTENSIONS.get() {
+                Features::ALL
+            } else {
+                Features::NONE
+            },
             setup_timeout_ms,
             // Whoever raises the one without the other means both.
             setup_limit_ms: setup_limit_ms.max(setup_timeout_ms),
@@ -161,12 +174,13 @@ impl Config {
         }
     }
 
-    /// The private data with which every connection is accepted (spec: rtrs 2.3).
-    pub(crate) fn reply(&self) -> [u8; limits::CONNECT_MSG_LEN] {
+    /// The private data with which every connection is accepted of a client with which `features`
+    /// were agreed upon (spec: rtrs 2.3).
+    pub(crate) fn reply(&self, features: Features) -> [u8; limits::CONNECT_MSG_LEN] {
         ConnectReply::Accept {
             params: self.params,
             new_rkey: self.always_invalidate,
-            features: Features::NONE,
+            features,
         }
         .to_bytes()
     }

@@ -92,7 +92,8 @@ impl Registry {
             None => {
                 self.room(shared)?;
                 // An entry without a path must not stay; `add` removes it again on failure.
-                let session = Session::new(request.session())?;
+                let features = request.features().and(shared.config.features);
+                let session = Session::new(request.session(), features)?;
                 let entry = Entry {
                     session,
                     name: None,
@@ -103,6 +104,10 @@ impl Registry {
             }
         };
         let entry = self.entries.get(at).ok_or(ENXIO)?;
+        // What was agreed upon holds for all connections of all paths.
+        if entry.session.features != request.features().and(shared.config.features) {
+            return Err(reset());
+        }
         let known = entry
             .paths
             .iter()

@@ -17,6 +17,7 @@
 //! - [`connection`]: one queue pair, and what its completions mean;
 //! - [`chunk`]: the memory of a path;
 //! - [`operation`], [`respond`], [`fifo`]: a request, its answer, and waiting for room;
+//! - [`notice`]: speaking without being asked;
 //! - [`sysfs`], [`params`], [`ulp`]: what administrators and users see.
 //!
 //! # Words
@@ -35,6 +36,7 @@ mod connect;
 mod connection;
 mod fifo;
 mod info;
+mod notice;
 mod operation;
 mod params;
 mod path;
@@ -72,6 +74,7 @@ use crate::{
 };
 
 pub use crate::{
+    notice::SessionLink,
     operation::Operation,
     server::Server,
     ulp::{
@@ -80,7 +83,10 @@ pub use crate::{
         UlpSession, //
     },
 };
-pub use rtrs_proto::Direction;
+pub use rtrs_proto::{
+    Direction,
+    Features, //
+};
 
 module! {
     type: RtrsServer,

@@ -18,17 +18,29 @@ use kernel::{
         Mutex, //
     },
 };
-use kernel_ext::sysfs::{
-    ClassDevice,
-    Dir, //
+use kernel_ext::{
+    error::{
+        self,
+        errno, //
+    },
+    sysfs::{
+        ClassDevice,
+        Dir, //
+    },
 };
 use rtrs_core::address;
 use rtrs_proto::{
+    Features,
     SessionName,
     Uuid, //
 };
 
 use crate::{
+    notice::{
+        Outlet,
+        SessionLink, //
+    },
+    path::Path,
     server::Shared,
     sysfs::{
         PathDir,
@@ -61,16 +73,23 @@ struct Inner {
 pub(crate) struct Session {
     /// The identifier that the client made.
     pub(crate) uuid: Uuid,
+    /// What was agreed upon with the client beyond the C implementation.
+    pub(crate) features: Features,
+    /// Where notices may go: the paths that serve. Taken alone.
+    #[pin]
+    outlets: Mutex<KVec<Outlet>>,
     #[pin]
     inner: Mutex<Inner>,
 }
 
 impl Session {
     /// A session without paths. Process context.
-    pub(crate) fn new(uuid: Uuid) -> Result<Arc<Self>> {
+    pub(crate) fn new(uuid: Uuid, features: Features) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 uuid,
+                features,
+                outlets <- new_mutex!(KVec::new(), "rtrs_server::Session::outlets"),
                 inner <- new_mutex!(
                     Inner {
                         up: 0,
@@ -89,7 +108,7 @@ impl Session {
     ///
     /// What is returned goes back with [`Self::down`]. On an error nothing has changed.
     pub(crate) fn up(
-        &self,
+        self: &Arc<Self>,
         shared: &Arc<Shared>,
         name: &SessionName,
         files: Arc<PathFiles>,
@@ -99,9 +118,38 @@ impl Session {
         if inner.directories.is_none() {
             inner.directories = Some(directories(shared, name)?);
         }
-        let result = inner.add(shared, name, &dir_name, files);
+        let result = inner.add(self, shared, name, &dir_name, files);
         if inner.up == 0 {
             inner.directories = None;
+        }
+        result
+    }
+
+    /// Notices may go over this path. Sleeps.
+    pub(crate) fn add_outlet(&self, outlet: Outlet) -> Result {
+        self.outlets.lock().push(outlet, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// No notice goes over `path` any more. Sleeps.
+    pub(crate) fn remove_outlet(&self, path: &Path) {
+        let of_path = |outlet: &Outlet| core::ptr::eq(&*outlet.con.path, path);
+        let mut outlets = self.outlets.lock();
+        let at = outlets.iter().position(of_path);
+        let gone = at.and_then(|at| outlets.remove(at).ok());
+        drop(outlets);
+        drop(gone);
+    }
+
+    /// Sends a notice over the first path that takes it. See [`SessionLink::notice`].
+    pub(crate) fn notice(&self, payload: u32) -> Result {
+        let mut result = Err(error::error(errno::ENOTCONN));
+        for outlet in self.outlets.lock().iter() {
+            match outlet.send(payload) {
+                Ok(()) => return Ok(()),
+                Err(EAGAIN) => result = Err(EAGAIN),
+                Err(_) => {}
+            }
         }
         result
     }
@@ -124,6 +172,7 @@ impl Session {
 impl Inner {
     fn add(
         &mut self,
+        session: &Arc<Session>,
         shared: &Arc<Shared>,
         name: &SessionName,
         dir_name: &CStr,
@@ -137,6 +186,8 @@ impl Inner {
                 name: name.as_bytes(),
                 queue_depth: shared.config.params.depth().get(),
                 max_io_size: shared.config.params.max_io(),
+                features: session.features,
+                link: SessionLink::new(session),
             })?,
         };
         self.user = Some(user.clone());

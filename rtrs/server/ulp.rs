@@ -10,10 +10,15 @@ use kernel::{
     sync::Arc, //
 };
 
-use crate::operation::Operation;
+use rtrs_proto::Features;
+
+use crate::{
+    notice::SessionLink,
+    operation::Operation, //
+};
 
 /// What is known of a new session.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct SessionFacts<'a> {
     /// The name that the client gave: 1 to 254 bytes, none of them a slash, a dot, a space or a
     /// control character. Unique among the sessions of this server; it proves nothing.
@@ -22,6 +27,11 @@ pub struct SessionFacts<'a> {
     pub queue_depth: u16,
     /// Most bytes of data in one request.
     pub max_io_size: u32,
+    /// What both sides can do beyond the C implementation; none with a C client. Whether the
+    /// user may use extensions of its own is [`Features::USER`].
+    pub features: Features,
+    /// For speaking to the client without being asked. It may be kept.
+    pub link: SessionLink,
 }
 
 /// The user of a server.
