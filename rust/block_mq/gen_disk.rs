@@ -22,7 +22,10 @@ use kernel::{
         from_result,
         to_result, //
     },
-    ffi::c_int,
+    ffi::{
+        c_int,
+        c_uint, //
+    },
     prelude::*,
     str::CStrExt,
     sync::{
@@ -43,7 +46,10 @@ use kernel::{
     types::ScopeGuard,
     ThisModule, //
 };
-use kernel_ext::sysfs::Parent;
+use kernel_ext::{
+    sysfs::Parent,
+    time::ms_to_jiffies, //
+};
 
 // Asserted in `rust/helpers/block_mq.c`.
 const BLK_OPEN_WRITE: u32 = 1 << 1;
@@ -143,6 +149,8 @@ mod state {
 pub struct Disk<O: Operations> {
     disk: NonNull<bindings::gendisk>,
     state: Atomic<i32>,
+    /// Whether the queue is quiesced by us.
+    halted: Atomic<bool>,
     // Dropped in this order after `disk` is gone: its queue needs the tags until
     // it has exited, and the disk its numbers.
     tags: Arc<TagSet<O>>,
@@ -228,6 +236,7 @@ impl<O: Operations> Disk<O> {
             // SAFETY: `from_err_ptr` leaves a valid pointer.
             disk: unsafe { NonNull::new_unchecked(disk) },
             state: Atomic::new(state::NEW),
+            halted: Atomic::new(false),
             tags,
             _major: config.major.clone(),
         })
@@ -289,6 +298,44 @@ impl<O: Operations> Disk<O> {
         }
     }
 
+    /// Keeps requests in the block layer: none is handed to the driver until
+    /// [`Disk::go_on`], but for those that are on their way in this moment. Does nothing if
+    /// they are kept already. Any context.
+    ///
+    /// Nobody gets rid of a disk that is halted: let it go on first.
+    pub fn halt(&self) {
+        if self.halted.cmpxchg(false, true, Full).is_ok() {
+            // SAFETY: the disk is live, and its queue with it.
+            unsafe { bindings::blk_mq_quiesce_queue_nowait(self.queue()) };
+        }
+    }
+
+    /// Undoes [`Disk::halt`] and hands out what was kept. Any context.
+    pub fn go_on(&self) {
+        if self.halted.cmpxchg(true, false, Full).is_ok() {
+            // SAFETY:
+            // - The disk is live, and its queue with it.
+            // - The flag says that it was quiesced, and only one caller gets to see that.
+            unsafe {
+                bindings::blk_mq_unquiesce_queue(self.queue());
+                bindings::blk_mq_kick_requeue_list(self.queue());
+            }
+        }
+    }
+
+    /// How long a request may be the driver's until [`Operations::timed_out`] is called, in
+    /// milliseconds. Requests that are started from now on have it. Any context.
+    pub fn set_request_timeout(&self, ms: u32) {
+        let ticks = c_uint::try_from(ms_to_jiffies(ms)).unwrap_or(c_uint::MAX);
+        // SAFETY: the disk is live, and its queue with it.
+        unsafe { bindings::blk_queue_rq_timeout(self.queue(), ticks.max(1)) };
+    }
+
+    fn queue(&self) -> *mut bindings::request_queue {
+        // SAFETY: the disk is live; its queue does not change.
+        unsafe { (*self.disk.as_ptr()).queue }
+    }
+
     /// Sends an event about the disk to user space, which has no effect before
     /// [`Disk::add`]. A lost event is not worth an error. May sleep.
     pub fn uevent(&self, event: DiskEvent) {
@@ -341,6 +388,8 @@ impl<O: Operations> Drop for Disk<O> {
     fn drop(&mut self) {
         let disk = self.disk.as_ptr();
         let added = self.is_added();
+        // What was kept has to end before the disk can go.
+        self.go_on();
         // SAFETY: the disk is live, and so is its `Inner`.
         let inner: *mut Inner<O> = unsafe { (*disk).private_data }.cast();
         // SAFETY:

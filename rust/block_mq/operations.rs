@@ -22,7 +22,8 @@ use kernel::{
         c_int,
         c_uint, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Relaxed, //
 };
 
 /// A driver of disks with blk-mq queues.
@@ -60,6 +61,13 @@ pub trait Operations: Sized + 'static {
     fn poll(_queue: &Self::Queue, _hw_queue: u32) -> u32 {
         0
     }
+
+    /// A request that was given the number `token` with `Request::set_token` has been the
+    /// driver's for as long as `Disk::set_request_timeout` says, and again each time that
+    /// passes. It still is the driver's, or has ended in this very moment: then the number
+    /// may belong to another request by now. The driver ends it some time, or does not.
+    /// Process context, on a worker of the block layer; must not wait for a request.
+    fn timed_out(_queue: &Self::Queue, _token: u32) {}
 
     /// The disk or one of its partitions is being opened. Called under the
     /// disk's open mutex in process context; may sleep, but must not drop the
@@ -134,11 +142,28 @@ impl<O: Operations> Vtable<O> {
         //   tag set was made.
         // - `Request::end` wrote the status before it gave the request to
         //   blk-mq, and blk-mq orders that before this call.
-        let status = unsafe { Pdu::of(rq).read() }.status;
+        let status = unsafe { (&raw const (*Pdu::of(rq)).status).read() };
         // SAFETY:
         // - `Request::end` gave its ownership to blk-mq, which hands it to us
         //   here, once; ending the request gives it up for good.
         unsafe { bindings::blk_mq_end_request(rq, status.raw()) };
+    }
+
+    /// # Safety
+    ///
+    /// May only be called by blk-mq through the vtable with a request of a disk of `O` on which
+    /// blk-mq holds a reference, so that it is not handed out anew meanwhile.
+    unsafe extern "C" fn timeout(rq: *mut bindings::request) -> bindings::blk_eh_timer_return {
+        // SAFETY:
+        // - The request and hence its queue are live, and `queuedata` is a valid `Inner<O>`.
+        let queue = unsafe { (*(*(*rq).q).queuedata.cast::<Inner<O>>()).queue() };
+        // SAFETY:
+        // - The private area was initialised with the tag set.
+        // - The field is atomic: the request's owner may write it at the same time.
+        let token = unsafe { (*(&raw const (*Pdu::of(rq)).token)).load(Relaxed) };
+        O::timed_out(queue, token);
+        // The request ends in the ordinary way; until then blk-mq goes on watching it.
+        bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER
     }
 
     /// # Safety
@@ -178,9 +203,7 @@ impl<O: Operations> Vtable<O> {
         put_budget: None,
         set_rq_budget_token: None,
         get_rq_budget_token: None,
-        // No driver-side timeout: without it blk-mq only re-arms its timer,
-        // and a request stays with the driver until the driver ends it.
-        timeout: None,
+        timeout: Some(Self::timeout),
         poll: Some(Self::poll),
         complete: Some(Self::complete),
         init_hctx: None,

@@ -46,9 +46,15 @@ pub struct LimitsSpec {
     /// Largest read or write in sectors: at least a page and a logical block;
     /// rounded down to logical blocks.
     pub max_hw_sectors: u32,
+    /// Smallest size of reads and writes that is efficient, in bytes; a multiple of
+    /// physical blocks, and otherwise ignored; 0 for none.
+    pub io_min: u32,
     /// Preferred size of reads and writes in bytes, 0 for none; rounded down
     /// to physical blocks.
     pub io_opt: u32,
+    /// Low address bits that memory for direct reads and writes must not have set: a
+    /// power of two minus one, below the page size; anything else, also 0, is 511.
+    pub dma_alignment: u32,
     /// Most segments of a read or write, at least 1.
     pub max_segments: u16,
     /// Low address bits that only the first segment's start and the last
@@ -84,7 +90,9 @@ impl Default for LimitsSpec {
             logical_block_size: SECTOR_SIZE,
             physical_block_size: SECTOR_SIZE,
             max_hw_sectors: 255,
+            io_min: 0,
             io_opt: 0,
+            dma_alignment: 0,
             max_segments: 128,
             virt_boundary_mask: PAGE_SIZE - 1,
             max_discard_sectors: 0,
@@ -138,7 +146,17 @@ impl LimitsSpec {
             logical_block_size: logical,
             physical_block_size: physical,
             max_hw_sectors,
+            io_min: match self.io_min.checked_rem(physical) {
+                Some(0) => self.io_min,
+                _ => 0,
+            },
             io_opt: self.io_opt - self.io_opt % physical,
+            dma_alignment: match self.dma_alignment {
+                mask if mask & mask.wrapping_add(1) == 0 && mask < u32::try_from(PAGE_SIZE)? => {
+                    mask
+                }
+                _ => 0,
+            },
             max_discard_sectors: discard,
             discard_granularity: if discard == 0 && erase == 0 {
                 0
@@ -198,7 +216,9 @@ impl Limits {
         limits.logical_block_size = spec.logical_block_size;
         limits.physical_block_size = spec.physical_block_size;
         limits.max_hw_sectors = spec.max_hw_sectors;
+        limits.io_min = spec.io_min;
         limits.io_opt = spec.io_opt;
+        limits.dma_alignment = spec.dma_alignment;
         limits.max_segments = spec.max_segments;
         limits.virt_boundary_mask = spec.virt_boundary_mask;
         limits.max_hw_discard_sectors = spec.max_discard_sectors;

@@ -26,6 +26,10 @@ use kernel::{
         c_void, //
     },
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -82,17 +86,20 @@ impl Command {
 }
 
 /// What this crate keeps in the private area of every request.
-#[derive(Clone, Copy)]
 pub(crate) struct Pdu {
     /// How the request ends, while it travels to the CPU that submitted it.
     /// Written by the owner just before it gives the request to blk-mq.
     pub(crate) status: Status,
+    /// The driver's number for the request, for [`Operations::timed_out`]. The one
+    /// field that is read by somebody who does not own the request.
+    pub(crate) token: Atomic<u32>,
 }
 
 impl Pdu {
     pub(crate) fn new() -> Self {
         Self {
             status: Status::IOERR,
+            token: Atomic::new(0),
         }
     }
 
@@ -440,6 +447,16 @@ impl<O: Operations> Request<O> {
         unsafe { bindings::blk_mq_requeue_request(rq.as_ptr(), true) };
     }
 
+    /// Gives the request a number by which [`Operations::timed_out`] will call it.
+    /// Any context.
+    pub fn set_token(&self, token: u32) {
+        // SAFETY:
+        // - By the invariant the request is live; its private area was initialised with
+        //   the tag set.
+        // - The field is atomic, and reached without a reference to its neighbours.
+        unsafe { (*(&raw const (*Pdu::of(self.rq.as_ptr())).token)).store(token, Relaxed) };
+    }
+
     /// The data of the disk the request is for.
     pub fn queue(&self) -> &O::Queue {
         // SAFETY: by the invariant `rq` is a live request of a disk of `O`.
@@ -514,7 +531,7 @@ unsafe fn finish(rq: NonNull<bindings::request>, status: Status) {
     //   blk-mq's and is not touched; if it returned false it still is ours,
     //   and ending it is the last thing done with it.
     unsafe {
-        Pdu::of(rq).write(Pdu { status });
+        (&raw mut (*Pdu::of(rq)).status).write(status);
         if !bindings::blk_mq_complete_request_remote(rq) {
             bindings::blk_mq_end_request(rq, status.raw());
         }

@@ -11,6 +11,8 @@ use kernel::{
 };
 
 const BLK_STS_OK: u8 = 0;
+const BLK_STS_TIMEOUT: u8 = 2;
+const BLK_STS_TRANSPORT: u8 = 4;
 const BLK_STS_RESOURCE: u8 = 9;
 const BLK_STS_IOERR: u8 = 10;
 const BLK_STS_DEV_RESOURCE: u8 = 13;
@@ -26,6 +28,11 @@ impl Status {
     pub const OK: Self = Self(BLK_STS_OK);
     /// The request failed for a reason nobody knows better.
     pub const IOERR: Self = Self(BLK_STS_IOERR);
+    /// The device could not be reached: nothing is known about the medium, and the
+    /// request is worth another try over another way (`ENOLINK` for user space).
+    pub const TRANSPORT: Self = Self(BLK_STS_TRANSPORT);
+    /// The request took too long (`ETIMEDOUT` for user space).
+    pub const TIMEOUT: Self = Self(BLK_STS_TIMEOUT);
     /// A resource is missing for now; [`crate::IdleRequest::busy`] returns it.
     pub(crate) const RESOURCE: Self = Self(BLK_STS_RESOURCE);
 

@@ -6,6 +6,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -54,4 +55,14 @@ unsigned int kx_num_online_cpus(void)
 bool kx_cpu_possible(unsigned int cpu)
 {
 	return cpu < nr_cpu_ids && cpu_possible(cpu);
+}
+
+unsigned int kx_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void kx_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
 }

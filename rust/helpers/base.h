@@ -20,4 +20,7 @@ unsigned int kx_this_cpu(void);
 unsigned int kx_num_online_cpus(void);
 bool kx_cpu_possible(unsigned int cpu);
 
+unsigned int kx_noio_save(void);
+void kx_noio_restore(unsigned int flags);
+
 #endif

@@ -10,6 +10,8 @@
 #include "block_mq.h"
 
 /* rust/block_mq/status.rs */
+static_assert((__force u32)BLK_STS_TIMEOUT == 2);
+static_assert((__force u32)BLK_STS_TRANSPORT == 4);
 static_assert((__force u32)BLK_STS_RESOURCE == 9);
 static_assert((__force u32)BLK_STS_IOERR == 10);
 static_assert((__force u32)BLK_STS_DEV_RESOURCE == 13);

@@ -96,6 +96,8 @@ pub mod errno {
     pub const EALREADY: i32 = 114;
     /// Operation now in progress.
     pub const EINPROGRESS: i32 = 115;
+    /// Stale file handle.
+    pub const ESTALE: i32 = 116;
     /// Remote I/O error.
     pub const EREMOTEIO: i32 = 121;
     /// Operation canceled.

@@ -23,4 +23,6 @@ extern "C" {
     pub(crate) fn kx_this_cpu() -> c_uint;
     pub(crate) fn kx_num_online_cpus() -> c_uint;
     pub(crate) fn kx_cpu_possible(cpu: c_uint) -> bool;
+    pub(crate) fn kx_noio_save() -> c_uint;
+    pub(crate) fn kx_noio_restore(flags: c_uint);
 }
