@@ -38,7 +38,6 @@ use kernel_ext::{
     time,
 };
 use rtrs_core::heartbeat::Heartbeat;
-use rtrs_logic::heartbeat::Limits;
 use rtrs_proto::{
     limits::{
         CONNECT_TIMEOUT_MS,
@@ -122,7 +121,7 @@ pub(crate) fn build(path: &Arc<Path>, attempt: u32) -> Result<Arc<Live>> {
     for _ in 0..depth.get() {
         slots.push(Slot::new(&attempt.pd, header_len, pages)?, GFP_KERNEL)?;
     }
-    let heartbeat = Heartbeat::new(Limits::DEFAULT)?;
+    let heartbeat = Heartbeat::new(path.session().heartbeat().clone())?;
     let chunks = exchange_info(path, &attempt)?;
 
     let Attempt {

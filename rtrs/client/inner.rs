@@ -41,7 +41,7 @@ use rtrs_core::{
         path_name,
         Endpoints, //
     },
-    uuid,
+    heartbeat, uuid,
 };
 use rtrs_logic::{
     policy::Policy,
@@ -112,6 +112,8 @@ pub(crate) struct Inner {
     reconnect_delay_s: u8,
     max_reconnects: Atomic<i32>,
     policy: AtomicEnum<Policy>,
+    /// How patient its paths are.
+    heartbeat: Arc<heartbeat::Settings>,
     /// The least of all paths; grows never.
     max_segments: Atomic<u32>,
     #[pin]
@@ -134,6 +136,10 @@ impl Inner {
         ulp: Arc<dyn Ulp>,
     ) -> Result<Arc<Self>> {
         let context = Context::get()?;
+        let heartbeat = Arc::new(
+            heartbeat::Settings::new(crate::params::heartbeat()?),
+            GFP_KERNEL,
+        )?;
         Arc::pin_init(
             pin_init!(Self {
                 context,
@@ -145,6 +151,7 @@ impl Inner {
                 reconnect_delay_s: params.reconnect_delay_s,
                 max_reconnects: Atomic::new(max.get()),
                 policy: AtomicEnum::new(Policy::default()),
+                heartbeat,
                 max_segments: Atomic::new(rtrs_proto::limits::MAX_SEGMENTS),
                 agreed <- new_mutex!(None, "rtrs_client::agreed"),
                 routes <- ArcCell::new(None),
@@ -192,6 +199,11 @@ impl Inner {
 
     pub(crate) fn poll_connections(&self) -> u32 {
         self.nr_poll
+    }
+
+    /// How patient its paths are.
+    pub(crate) fn heartbeat(&self) -> &Arc<heartbeat::Settings> {
+        &self.heartbeat
     }
 
     pub(crate) fn policy(&self) -> Policy {

@@ -2,10 +2,13 @@
 
 //! The module's parameters. They are set when the module is loaded and never change.
 
+use kernel::prelude::*;
 use kernel_ext::{
     param_bool,
     param_int, //
 };
+use rtrs_core::heartbeat::checked_limits;
+use rtrs_logic::heartbeat::Limits;
 use rtrs_proto::Features;
 
 param_bool! {
@@ -18,6 +21,18 @@ param_int! {
     FAILOVER_HOLD_MS: i32 = 1000,
     "failover_hold_ms",
     "Milliseconds that requests of a lost path wait before they are repeated on another one, if the server cannot confirm that it is done with them: 0 to 600000 (default: 1000)"
+}
+
+param_int! {
+    HEARTBEAT_INTERVAL_MS: i32 = 5000,
+    "heartbeat_interval_ms",
+    "Milliseconds between the heartbeats of a new session's paths: 100 to 600000 (default: 5000)"
+}
+
+param_int! {
+    HEARTBEAT_MISSED_MAX: i32 = 5,
+    "heartbeat_missed_max",
+    "Intervals that a peer may be silent before its path is given up, half an interval later: 1 to 1000 (default: 5)"
 }
 
 /// Largest value of `failover_hold_ms`.
@@ -37,4 +52,12 @@ pub(crate) fn features() -> Features {
 pub(crate) fn failover_hold_ms() -> u32 {
     let ms = FAILOVER_HOLD_MS.get().clamp(0, FAILOVER_HOLD_MAX_MS);
     u32::try_from(ms).unwrap_or(0)
+}
+
+/// How patient the paths of a new session are.
+///
+/// Fails with `EINVAL`, and says so in the log, if the parameters are out of range; the module
+/// is not loaded then.
+pub(crate) fn heartbeat() -> Result<Limits> {
+    checked_limits(HEARTBEAT_INTERVAL_MS.get(), HEARTBEAT_MISSED_MAX.get())
 }

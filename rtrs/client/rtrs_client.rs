@@ -70,6 +70,8 @@ struct RtrsClient;
 
 impl kernel::Module for RtrsClient {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        // Wrong parameters are told when they are given.
+        params::heartbeat()?;
         context::start(module)?;
         Ok(Self)
     }

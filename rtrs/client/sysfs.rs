@@ -25,6 +25,7 @@ use kernel_ext::{
         Files, //
     },
 };
+use rtrs_core::heartbeat::Settings;
 use rtrs_logic::{
     policy::Policy,
     reconnect::MaxAttempts,
@@ -195,6 +196,24 @@ impl Files for SessionFiles {
                 files.session.set_policy(policy);
                 Ok(())
             },
+        ),
+        File::read_write(
+            Settings::INTERVAL,
+            |files, page| {
+                let limits = files.session.heartbeat().limits();
+                page.emit(fmt!("{}\n", limits.interval_ms()));
+                Ok(())
+            },
+            |files, text, _| files.session.heartbeat().set_interval(text),
+        ),
+        File::read_write(
+            Settings::MISSED,
+            |files, page| {
+                let limits = files.session.heartbeat().limits();
+                page.emit(fmt!("{}\n", limits.missed_max()));
+                Ok(())
+            },
+            |files, text, _| files.session.heartbeat().set_missed(text),
         ),
         File::read_write(
             c"add_path",

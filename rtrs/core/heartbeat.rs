@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The heartbeat of a path: a timer around the decisions of `rtrs_logic::heartbeat`
-//! (spec: rtrs 6.1).
+//! (spec: rtrs 6.1), and the settings of it that a session has.
 //!
 //! Both sides start one when a path is connected and stop it before the path is taken
 //! down. What arrives is reported from completions in any context; what is to be sent is
@@ -26,6 +26,7 @@ use kernel::{
     },
 };
 use kernel_ext::{
+    log::warn_limited,
     new_irq_spinlock,
     sync::IrqSpinLock,
     time,
@@ -35,10 +36,11 @@ use kernel_ext::{
     },
 };
 use rtrs_logic::heartbeat::{
-    self as logic,
+    parse_number,
     Limits,
     RoundTrip,
-    Tick, //
+    Tick,
+    Watch, //
 };
 use rtrs_proto::Immediate;
 
@@ -57,18 +59,102 @@ pub trait HeartbeatPath: Send + Sync {
     fn queue(&self) -> &Queue;
 }
 
+/// How patient the paths of a session are; may be changed at any time, which all of them
+/// notice within a second.
+pub struct Settings {
+    interval_ms: Atomic<u32>,
+    missed_max: Atomic<u32>,
+}
+
+impl Settings {
+    /// The name of the file, and of the module parameter, for the interval.
+    pub const INTERVAL: &'static CStr = c"heartbeat_interval_ms";
+    /// The name of the file, and of the module parameter, for the intervals that may be missed.
+    pub const MISSED: &'static CStr = c"heartbeat_missed_max";
+
+    /// Settings that begin with these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            interval_ms: Atomic::new(limits.interval_ms()),
+            missed_max: Atomic::new(limits.missed_max()),
+        }
+    }
+
+    /// The present limits. Any context.
+    pub fn limits(&self) -> Limits {
+        let (interval, missed) = (
+            self.interval_ms.load(Relaxed),
+            self.missed_max.load(Relaxed),
+        );
+        // Both were checked, each for itself, before they were stored.
+        Limits::new(interval, missed).unwrap_or(Limits::DEFAULT)
+    }
+
+    /// Takes a new interval from what was written to its file; `EINVAL` unless it is a number of
+    /// milliseconds within the bounds of [`Limits`].
+    pub fn set_interval(&self, text: &[u8]) -> Result {
+        let given = parse_number(text).filter(|given| Limits::new(*given, 1).is_some());
+        let interval = given.ok_or_else(refused_interval)?;
+        self.interval_ms.store(interval, Relaxed);
+        Ok(())
+    }
+
+    /// Takes a new number of intervals that may be missed from what was written to its file;
+    /// `EINVAL` unless it is within the bounds of [`Limits`].
+    pub fn set_missed(&self, text: &[u8]) -> Result {
+        let given = parse_number(text)
+            .filter(|given| Limits::new(Limits::INTERVAL_MAX_MS, *given).is_some());
+        let missed = given.ok_or_else(refused_missed)?;
+        self.missed_max.store(missed, Relaxed);
+        Ok(())
+    }
+}
+
+/// Checks the two module parameters; says in the log what is wrong with them. `EINVAL`.
+pub fn checked_limits(interval_ms: i32, missed_max: i32) -> Result<Limits> {
+    let interval = u32::try_from(interval_ms).map_err(|_| refused_interval())?;
+    let missed = u32::try_from(missed_max).map_err(|_| refused_missed())?;
+    if Limits::new(interval, 1).is_none() {
+        return Err(refused_interval());
+    }
+    Limits::new(interval, missed).ok_or_else(refused_missed)
+}
+
+fn refused_interval() -> Error {
+    warn_limited!(
+        "heartbeat_interval_ms must be {} to {}\n",
+        Limits::INTERVAL_MIN_MS,
+        Limits::INTERVAL_MAX_MS
+    );
+    EINVAL
+}
+
+fn refused_missed() -> Error {
+    warn_limited!(
+        "heartbeat_missed_max must be {} to {}\n",
+        Limits::MISSED_MIN,
+        Limits::MISSED_MAX
+    );
+    EINVAL
+}
+
+/// What a running heartbeat consists of.
+struct Beat {
+    path: Arc<dyn HeartbeatPath>,
+    watch: Watch,
+}
+
 /// The heartbeat of one incarnation of a path. Started once, stopped once.
 #[pin_data]
 pub struct Heartbeat {
     #[pin]
     work: DelayedWork<Heartbeat>,
-    /// The path; none before the start and after the stop. Its presence is what keeps the
-    /// timer going.
+    /// None before the start and after the stop. Its presence is what keeps the timer going.
     #[pin]
-    path: IrqSpinLock<Option<Arc<dyn HeartbeatPath>>>,
-    limits: Limits,
-    /// [`logic::Heartbeat`]: silent ticks.
-    missed: Atomic<u32>,
+    beat: IrqSpinLock<Option<Beat>>,
+    settings: Arc<Settings>,
+    /// Whether something arrived since the timer looked last.
+    heard: Atomic<u32>,
     /// [`RoundTrip`]: when the outstanding message was sent.
     sent_ns: Atomic<u64>,
     latency_ns: Atomic<u64>,
@@ -79,16 +165,16 @@ impl_has_delayed_work! {
 }
 
 impl Heartbeat {
-    /// A heartbeat that is not started, with the interval and patience of `limits`.
+    /// A heartbeat that is not started, of a path of the session with these settings.
     ///
     /// Fails with `ENOMEM` only.
-    pub fn new(limits: Limits) -> Result<Arc<Self>> {
+    pub fn new(settings: Arc<Settings>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 work <- new_delayed_work!("rtrs_core::heartbeat"),
-                path <- new_irq_spinlock!(None, "rtrs_core::heartbeat"),
-                limits,
-                missed: Atomic::new(logic::Heartbeat::new().to_raw()),
+                beat <- new_irq_spinlock!(None, "rtrs_core::heartbeat"),
+                settings,
+                heard: Atomic::new(0),
                 sent_ns: Atomic::new(RoundTrip::IDLE.to_raw()),
                 latency_ns: Atomic::new(0),
             }),
@@ -96,12 +182,16 @@ impl Heartbeat {
         )
     }
 
-    /// Starts the timer; the first tick comes after one interval. The path is referenced
+    /// Starts the timer; the first message goes after one interval. The path is referenced
     /// until [`Self::stop`]. Process context.
     pub fn start(self: &Arc<Self>, path: Arc<dyn HeartbeatPath>) {
-        let before = self.path.lock().replace(path.clone());
+        let limits = self.settings.limits();
+        let before = self.beat.lock().replace(Beat {
+            path: path.clone(),
+            watch: Watch::new(time::now_ms(), limits),
+        });
         drop(before);
-        self.rearm(&*path);
+        self.rearm(&*path, Watch::first_ms(limits));
     }
 
     /// Stops the timer, waits for a tick that is running, and lets go of the path.
@@ -109,19 +199,31 @@ impl Heartbeat {
     /// Sleeps; must not be called by the path's own [`HeartbeatPath`] methods. Harmless
     /// if the heartbeat was never started or is stopped already.
     pub fn stop(self: &Arc<Self>) {
-        let path = self.path.lock().take();
+        let beat = self.beat.lock().take();
         cancel_delayed_sync(self);
-        drop(path);
+        drop(beat);
     }
 
     /// Something arrived from the peer, whatever it was. Any context; cheap enough for
     /// every completion.
     #[inline]
     pub fn heard(&self) {
-        let now = logic::Heartbeat::new().to_raw();
         // Usually so already; reading does not take the cache line away from others.
-        if self.missed.load(Relaxed) != now {
-            self.missed.store(now, Relaxed);
+        if self.heard.load(Relaxed) == 0 {
+            self.heard.store(1, Relaxed);
+        }
+    }
+
+    /// How many milliseconds ago the peer was heard, to a quarter of an interval; none if the
+    /// heartbeat does not run. Any context.
+    pub fn silence_ms(&self) -> Option<u64> {
+        let silence = {
+            let beat = self.beat.lock();
+            beat.as_ref()?.watch.silence_ms(time::now_ms())
+        };
+        match self.heard.load(Relaxed) {
+            0 => Some(silence),
+            _ => Some(0),
         }
     }
 
@@ -144,22 +246,21 @@ impl Heartbeat {
         }
     }
 
-    fn rearm(self: &Arc<Self>, path: &dyn HeartbeatPath) {
+    fn rearm(self: &Arc<Self>, path: &dyn HeartbeatPath, ms: u32) {
         // Refused while `stop` waits for us; the reference then comes back and is dropped.
-        let _ = enqueue_delayed(path.queue(), self.clone(), self.limits.interval_ms());
+        let _ = enqueue_delayed(path.queue(), self.clone(), ms);
     }
 
-    /// Counts this tick. A reception at the same moment wins.
-    fn tick(&self) -> Tick {
-        let mut raw = self.missed.load(Relaxed);
-        loop {
-            let mut state = logic::Heartbeat::from_raw(raw);
-            let tick = state.on_tick(&self.limits);
-            match self.missed.cmpxchg(raw, state.to_raw(), Relaxed) {
-                Ok(_) => return tick,
-                Err(now) => raw = now,
-            }
-        }
+    /// Looks whether the peer was heard.
+    fn look(&self) -> Option<(Arc<dyn HeartbeatPath>, Tick)> {
+        let mut beat = self.beat.lock();
+        let beat = (*beat).as_mut()?;
+        // What arrives after this counts for the next time.
+        let heard = self.heard.xchg(0, Relaxed) != 0;
+        let tick = beat
+            .watch
+            .look(heard, time::now_ms(), self.settings.limits());
+        Some((beat.path.clone(), tick))
     }
 }
 
@@ -167,22 +268,21 @@ impl WorkItem for Heartbeat {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let Some(path) = this.path.lock().clone() else {
+        let Some((path, tick)) = this.look() else {
             return;
         };
-        let alive = match this.tick() {
-            Tick::Send => {
+        let next = match tick {
+            Tick::Send(next) => {
                 let sent = RoundTrip::started(time::now_ns());
                 this.sent_ns.xchg(sent.to_raw(), Full);
-                path.send(Immediate::HeartbeatMsg).is_ok()
+                path.send(Immediate::HeartbeatMsg).is_ok().then_some(next)
             }
-            Tick::Wait => true,
-            Tick::Dead => false,
+            Tick::Wait(next) => Some(next),
+            Tick::Dead => None,
         };
-        if alive {
-            this.rearm(&*path);
-        } else {
-            path.dead();
+        match next {
+            Some(next) => this.rearm(&*path, next),
+            None => path.dead(),
         }
     }
 }

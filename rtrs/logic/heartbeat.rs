@@ -2,13 +2,21 @@
 
 //! When to send a heartbeat, and when the peer is dead (spec: rtrs 6.1).
 //!
-//! Both sides do the same: a timer ticks, and anything heard from the peer sets the count
-//! of silent ticks back. Only one heartbeat is outstanding at a time.
+//! Both sides do the same. A heartbeat is sent in every interval, unless the last one is
+//! not answered yet; whatever the peer sends is an answer, heartbeat or not. A peer from
+//! which nothing comes for as long as [`Limits::patience_ms`] is dead.
 //!
-//! [`Heartbeat`] is one small number, and [`RoundTrip`] another, so that the room can
-//! keep each in an atomic: what is received on the IO path just stores
-//! [`Heartbeat::new`], and the tick runs in a compare-exchange loop. A tick that loses
-//! against a reception sees its result in the next round.
+//! ```text
+//!  heard          sent    sent, had there been an answer       dead
+//!    |              |              |              |              |       |
+//!    +--------------+--------------+--------------+-------+------+
+//!    0              1              2              3      3.5   intervals, 3 may be missed
+//! ```
+//!
+//! The IO path only raises a flag when something arrives. A [`Watch`] looks at the flag
+//! several times in an interval, so it knows well enough when that was.
+//!
+//! [`RoundTrip`] is one number, so that the room can keep it in an atomic.
 
 use rtrs_proto::limits::{
     HEARTBEAT_INTERVAL_MS,
@@ -29,26 +37,61 @@ impl Limits {
         missed_max: HEARTBEAT_MISSED_MAX,
     };
 
-    /// A tick every `interval_ms` milliseconds (10 to 600000), and a dead peer after more
-    /// than `missed_max` silent ones (1 to 1000).
+    /// Least milliseconds of an interval.
+    pub const INTERVAL_MIN_MS: u32 = 100;
+    /// Most milliseconds of an interval.
+    pub const INTERVAL_MAX_MS: u32 = 600_000;
+    /// Least number of intervals that may be missed.
+    pub const MISSED_MIN: u32 = 1;
+    /// Most intervals that may be missed.
+    pub const MISSED_MAX: u32 = 1000;
+
+    /// A heartbeat every `interval_ms` milliseconds (100 to 600000), and a peer that may miss
+    /// `missed_max` of them (1 to 1000).
     pub const fn new(interval_ms: u32, missed_max: u32) -> Option<Self> {
-        match (interval_ms, missed_max) {
-            (10..=600_000, 1..=1000) => Some(Self {
-                interval_ms,
-                missed_max,
-            }),
-            _ => None,
+        let limits = Self {
+            interval_ms,
+            missed_max,
+        };
+        let interval = interval_ms >= Self::INTERVAL_MIN_MS && interval_ms <= Self::INTERVAL_MAX_MS;
+        let missed = missed_max >= Self::MISSED_MIN && missed_max <= Self::MISSED_MAX;
+        match interval && missed {
+            true => Some(limits),
+            false => None,
         }
     }
 
-    /// Milliseconds from tick to tick.
+    /// Milliseconds from heartbeat to heartbeat.
     pub const fn interval_ms(self) -> u32 {
         self.interval_ms
     }
 
-    /// Silent ticks that are still accepted.
+    /// Intervals that the peer may miss.
     pub const fn missed_max(self) -> u32 {
         self.missed_max
+    }
+
+    /// Milliseconds without a sign of life after which a peer is dead: what it may miss, and half
+    /// an interval. At most 600300000.
+    ///
+    /// Half, because a heartbeat that is sent at the end of an interval wants its time, too, and
+    /// whoever allows 3 intervals of 500 ms means to know it after 2 s.
+    pub const fn patience_ms(self) -> u64 {
+        let interval = self.interval_ms as u64;
+        interval
+            .saturating_mul(self.missed_max as u64)
+            .saturating_add(interval / 2)
+    }
+
+    /// Milliseconds between two looks at the flag: a quarter of an interval. At most a second, so
+    /// that changed limits are seen soon.
+    const fn step_ms(self) -> u64 {
+        let quarter = self.interval_ms as u64 / 4;
+        match quarter {
+            0 => 1,
+            1..=1000 => quarter,
+            _ => 1000,
+        }
     }
 }
 
@@ -58,59 +101,102 @@ impl Default for Limits {
     }
 }
 
-/// What to do at a tick.
+/// Reads a number that was written to a file: decimal, with or without a newline.
+pub fn parse_number(text: &[u8]) -> Option<u32> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    // The parser of the language takes a sign, too.
+    if !text.first()?.is_ascii_digit() {
+        return None;
+    }
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// What to do after a look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tick {
-    /// Send a heartbeat message.
-    Send,
-    /// Send nothing: the last message is not answered yet.
-    Wait,
+    /// Send a heartbeat message, and look again in so many milliseconds.
+    Send(u32),
+    /// Look again in so many milliseconds.
+    Wait(u32),
     /// Give the path up.
     Dead,
 }
 
-/// The number of ticks since the peer was heard.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Heartbeat {
-    missed: u32,
+/// The watch over a peer. Times are milliseconds of any clock that does not go back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// The peer may have been silent since then.
+    quiet_since: u64,
+    /// The last look.
+    looked: u64,
+    /// When the next heartbeat is due.
+    send_at: u64,
+    /// Nothing came since the last heartbeat was sent.
+    unanswered: bool,
 }
 
-impl Heartbeat {
-    /// A peer that was heard just now.
-    #[inline]
-    pub const fn new() -> Self {
-        Self { missed: 0 }
+impl Watch {
+    /// A watch that begins at `now`, over a peer that has just been heard.
+    pub const fn new(now: u64, limits: Limits) -> Self {
+        Self {
+            quiet_since: now,
+            looked: now,
+            send_at: now.saturating_add(limits.interval_ms as u64),
+            unanswered: false,
+        }
     }
 
-    /// The value for an atomic.
-    #[inline]
-    pub const fn to_raw(self) -> u32 {
-        self.missed
+    /// Milliseconds until the first look.
+    pub const fn first_ms(limits: Limits) -> u32 {
+        limits.step_ms() as u32
     }
 
-    /// The value out of an atomic.
-    #[inline]
-    pub const fn from_raw(missed: u32) -> Self {
-        Self { missed }
+    /// How long the peer has been silent at `now`, at most.
+    pub const fn silence_ms(&self, now: u64) -> u64 {
+        now.saturating_sub(self.quiet_since)
     }
 
-    /// The timer ticks.
-    pub fn on_tick(&mut self, limits: &Limits) -> Tick {
-        let silent = self.missed;
-        if silent > limits.missed_max {
+    /// Looks at `now`, when something was `heard` since the last look or was not. The limits may
+    /// be others than last time.
+    pub fn look(&mut self, heard: bool, now: u64, limits: Limits) -> Tick {
+        let step = limits.step_ms();
+        let before = self.looked;
+        self.looked = now;
+        if heard {
+            // It came after the last look, perhaps right after.
+            self.quiet_since = before;
+            self.unanswered = false;
+        }
+        // Whoever comes too late to look did not run, and may have it to himself that he did not
+        // hear anything: that time is not the peer's.
+        let late = now
+            .saturating_sub(before)
+            .saturating_sub(step.saturating_mul(2));
+        self.quiet_since = self.quiet_since.saturating_add(late).min(now);
+
+        let patience = limits.patience_ms();
+        let left = patience.saturating_sub(self.silence_ms(now));
+        if left == 0 {
             return Tick::Dead;
         }
-        self.missed = silent.saturating_add(1);
-        match silent {
-            0 => Tick::Send,
-            _ => Tick::Wait,
+        // An interval that was made shorter begins now.
+        let interval = u64::from(limits.interval_ms);
+        self.send_at = self.send_at.min(now.saturating_add(interval));
+        let due = now >= self.send_at && !self.unanswered;
+        if due {
+            self.send_at = now.saturating_add(interval);
+            self.unanswered = true;
         }
-    }
-
-    /// Anything comes from the peer.
-    #[inline]
-    pub fn on_receive(&mut self) {
-        *self = Self::new();
+        let mut next = step.min(left);
+        if !self.unanswered {
+            next = next.min(self.send_at.saturating_sub(now));
+        }
+        // At most a second.
+        let next = u32::try_from(next).unwrap_or(1000).max(1);
+        match due {
+            true => Tick::Send(next),
+            false => Tick::Wait(next),
+        }
     }
 }
 

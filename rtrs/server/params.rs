@@ -15,6 +15,8 @@ use kernel_ext::{
     param_bool,
     param_int, //
 };
+use rtrs_core::heartbeat::checked_limits;
+use rtrs_logic::heartbeat::Limits;
 use rtrs_proto::{
     limits,
     ConnectReply,
@@ -68,6 +70,18 @@ param_int! {
     MAX_PATHS: i32 = 1024,
     "max_paths",
     "Most paths of all clients together: 1 to 65536 (default: 1024)"
+}
+
+param_int! {
+    HEARTBEAT_INTERVAL_MS: i32 = 5000,
+    "heartbeat_interval_ms",
+    "Milliseconds between the heartbeats of a new session's paths: 100 to 600000 (default: 5000)"
+}
+
+param_int! {
+    HEARTBEAT_MISSED_MAX: i32 = 5,
+    "heartbeat_missed_max",
+    "Intervals that a peer may be silent before its path is given up, half an interval later: 1 to 1000 (default: 5)"
 }
 
 /// Milliseconds that a path may at least have for being established.
@@ -184,6 +198,14 @@ impl Config {
         }
         .to_bytes()
     }
+}
+
+/// How patient the paths of a new session are.
+///
+/// Fails with `EINVAL`, and says so in the log, if the parameters are out of range; the module
+/// is not loaded then.
+pub(crate) fn heartbeat() -> Result<Limits> {
+    checked_limits(HEARTBEAT_INTERVAL_MS.get(), HEARTBEAT_MISSED_MAX.get())
 }
 
 fn positive(name: &'static str, value: i32) -> Result<u32> {

@@ -176,7 +176,7 @@ impl Path {
         client: SockAddr,
         server: SockAddr,
     ) -> Result<Arc<Self>> {
-        let heartbeat = Heartbeat::new(Default::default())?;
+        let heartbeat = Heartbeat::new(session.heartbeat.clone())?;
         let stats = Stats::new()?;
         let now = time::now_ms();
         let path = Arc::pin_init(

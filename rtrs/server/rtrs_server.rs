@@ -103,6 +103,7 @@ impl kernel::Module for RtrsServer {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // Wrong parameters are told when they are given, not when somebody listens.
         Config::load()?;
+        params::heartbeat()?;
         let flags = Flags {
             mem_reclaim: true,
             unbound: true,

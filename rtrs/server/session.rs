@@ -28,7 +28,10 @@ use kernel_ext::{
         Dir, //
     },
 };
-use rtrs_core::address;
+use rtrs_core::{
+    address,
+    heartbeat::Settings, //
+};
 use rtrs_proto::{
     Features,
     SessionName,
@@ -40,11 +43,13 @@ use crate::{
         Outlet,
         SessionLink, //
     },
+    params,
     path::Path,
     server::Shared,
     sysfs::{
         PathDir,
-        PathFiles, //
+        PathFiles,
+        SessionFiles, //
     },
     ulp::{
         SessionFacts,
@@ -55,7 +60,7 @@ use crate::{
 /// What sysfs shows of a session, in the order in which it has to go.
 struct Directories {
     paths: Dir<()>,
-    _device: ClassDevice<()>,
+    _device: ClassDevice<SessionFiles>,
 }
 
 /// What the lock of a session protects.
@@ -75,6 +80,8 @@ pub(crate) struct Session {
     pub(crate) uuid: Uuid,
     /// What was agreed upon with the client beyond the C implementation.
     pub(crate) features: Features,
+    /// How patient its paths are.
+    pub(crate) heartbeat: Arc<Settings>,
     /// Where notices may go: the paths that serve. Taken alone.
     #[pin]
     outlets: Mutex<KVec<Outlet>>,
@@ -85,10 +92,12 @@ pub(crate) struct Session {
 impl Session {
     /// A session without paths. Process context.
     pub(crate) fn new(uuid: Uuid, features: Features) -> Result<Arc<Self>> {
+        let heartbeat = Arc::new(Settings::new(params::heartbeat()?), GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 uuid,
                 features,
+                heartbeat,
                 outlets <- new_mutex!(KVec::new(), "rtrs_server::Session::outlets"),
                 inner <- new_mutex!(
                     Inner {
@@ -116,7 +125,7 @@ impl Session {
         let dir_name = address::path_name(&files.client(), &files.server())?;
         let mut inner = self.inner.lock();
         if inner.directories.is_none() {
-            inner.directories = Some(directories(shared, name)?);
+            inner.directories = Some(directories(shared, name, &self.heartbeat)?);
         }
         let result = inner.add(self, shared, name, &dir_name, files);
         if inner.up == 0 {
@@ -197,13 +206,17 @@ impl Inner {
 }
 
 /// The device of the session and the directory of its paths. It is announced when both are there.
-fn directories(shared: &Shared, name: &SessionName) -> Result<Directories> {
+fn directories(
+    shared: &Shared,
+    name: &SessionName,
+    heartbeat: &Arc<Settings>,
+) -> Result<Directories> {
     // The field is terminated, by the invariant of a name.
     let name = CStr::from_bytes_until_nul(name.as_field()).map_err(|_| EINVAL)?;
     let name = CString::try_from(name)?;
-    let none = Arc::new((), GFP_KERNEL)?;
-    let device = ClassDevice::new(&shared.context.class, &name, none.clone(), false)?;
-    let paths = Dir::new(&device, c"paths", none)?;
+    let files = Arc::new(SessionFiles(heartbeat.clone()), GFP_KERNEL)?;
+    let device = ClassDevice::new(&shared.context.class, &name, files, false)?;
+    let paths = Dir::plain(&device, c"paths")?;
     device.announce();
     Ok(Directories {
         paths,

@@ -19,12 +19,31 @@ use kernel_ext::{
         StoreContext, //
     },
 };
+use rtrs_core::heartbeat::Settings;
 
 use crate::{
     path::Path,
     reason::Reason,
     stats::StatsFiles, //
 };
+
+/// The files of a session: how patient its paths are.
+pub(crate) struct SessionFiles(pub(crate) Arc<Settings>);
+
+impl Files for SessionFiles {
+    const FILES: &'static [File<Self>] = &[
+        File::read_write(
+            Settings::INTERVAL,
+            |files, page| Ok(writeln!(page, "{}", files.0.limits().interval_ms())?),
+            |files, text, _| files.0.set_interval(text),
+        ),
+        File::read_write(
+            Settings::MISSED,
+            |files, page| Ok(writeln!(page, "{}", files.0.limits().missed_max())?),
+            |files, text, _| files.0.set_missed(text),
+        ),
+    ];
+}
 
 /// The directory of a path.
 pub(crate) struct PathDir {

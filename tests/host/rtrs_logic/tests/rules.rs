@@ -9,12 +9,7 @@ use rtrs_logic::credits::{
     Full,
     SendQueue, //
 };
-use rtrs_logic::heartbeat::{
-    Heartbeat,
-    Limits,
-    RoundTrip,
-    Tick, //
-};
+use rtrs_logic::heartbeat::RoundTrip;
 use rtrs_logic::policy::{
     Facts,
     Policy, //
@@ -24,65 +19,6 @@ use rtrs_logic::reconnect::{
     Next,
     Schedule, //
 };
-
-fn ticks(heartbeat: &mut Heartbeat, limits: &Limits, count: usize) -> Vec<Tick> {
-    (0..count).map(|_| heartbeat.on_tick(limits)).collect()
-}
-
-#[test]
-fn silent_peer_dies_after_six_intervals() {
-    let limits = Limits::default();
-    assert_eq!((limits.interval_ms(), limits.missed_max()), (5000, 5));
-    let mut heartbeat = Heartbeat::new();
-    let mut expected = vec![Tick::Send];
-    expected.extend([Tick::Wait; 5]);
-    expected.extend([Tick::Dead; 3]);
-    assert_eq!(ticks(&mut heartbeat, &limits, 9), expected);
-    // 30 s after the message that nobody answered.
-    let dead = expected
-        .iter()
-        .position(|tick| *tick == Tick::Dead)
-        .unwrap();
-    assert_eq!(dead as u32 * limits.interval_ms(), 30_000);
-}
-
-#[test]
-fn peer_that_answers_lives() {
-    let limits = Limits::DEFAULT;
-    let mut heartbeat = Heartbeat::new();
-    for _ in 0..100 {
-        assert_eq!(heartbeat.on_tick(&limits), Tick::Send);
-        heartbeat.on_receive();
-    }
-    // Only one message is outstanding, also for a peer that answers in the last moment.
-    assert_eq!(ticks(&mut heartbeat, &limits, 6)[5], Tick::Wait);
-    heartbeat.on_receive();
-    assert_eq!(heartbeat.on_tick(&limits), Tick::Send);
-}
-
-#[test]
-fn heartbeat_limits_are_bounded() {
-    for (interval, missed) in [(0, 5), (9, 5), (600_001, 5), (5000, 0), (5000, 1001)] {
-        assert_eq!(Limits::new(interval, missed), None);
-    }
-    let limits = Limits::new(500, 3).unwrap();
-    let mut heartbeat = Heartbeat::new();
-    use Tick::*;
-    assert_eq!(
-        ticks(&mut heartbeat, &limits, 5),
-        [Send, Wait, Wait, Wait, Dead]
-    );
-}
-
-#[test]
-fn heartbeat_survives_its_atomic() {
-    let mut heartbeat = Heartbeat::from_raw(u32::MAX);
-    assert_eq!(heartbeat.on_tick(&Limits::DEFAULT), Tick::Dead);
-    assert_eq!(Heartbeat::new().to_raw(), 0);
-    heartbeat = Heartbeat::from_raw(Heartbeat::new().to_raw());
-    assert_eq!(heartbeat.on_tick(&Limits::DEFAULT), Tick::Send);
-    assert_eq!(heartbeat.to_raw(), 1);
-}
 
 #[test]
 fn unasked_answers_measure_nothing() {
