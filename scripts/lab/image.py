@@ -28,7 +28,7 @@ kmod modprobe insmod rmmod lsmod modinfo depmod
 comm dd stat timeout truncate sleep date tail head sort seq shuf nproc od sha256sum cmp diff
 chmod install cp df du sync wc cut tr tee env readlink realpath mktemp mkfifo
 grep sed mawk awk find xargs
-dmsetup mdadm keyctl
+dmsetup mdadm lvm keyctl
 ibv_devinfo ibv_devices rping ucmatose
 """.split()
 

@@ -83,6 +83,13 @@ def network(role, folder):
     return command
 
 
+def disk(path, mib):
+    """A disk that a killed and reborn machine finds as it was: /dev/vda."""
+    with open(path, "wb") as file:
+        file.truncate(mib << 20)
+    return ["-drive", f"file={path},format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0"]
+
+
 def kernel_of(kind, release):
     """(kernel image, module folder, release) of the stock or the debug kernel."""
     if kind == "stock":
@@ -146,6 +153,8 @@ class Run:
         command = qemu(opts, kernel, initrd, f"{opts.append} {append}", folder)
         if role:
             command += network(role, self.folder)
+        if opts.disk and role != "client":
+            command += disk(f"{self.folder}/disk{tag}", opts.disk)
         command += opts.qemu
         log = f"/src/build/logs/{opts.name}{'.' + role if role else ''}.log"
         machine = Machine(role, folder, command, log, opts.verbose, self.on_control)
@@ -300,6 +309,7 @@ def main():
     parser.add_argument("--server-append", default="")
     parser.add_argument("--client-append", default="")
     parser.add_argument("--qemu", action="append", default=[])
+    parser.add_argument("--disk", type=int, default=0)
     parser.add_argument("--icount", action="store_true")
     parser.add_argument("--virtual-time", action="store_true")
     parser.add_argument("--verbose", action="store_true")

@@ -11,6 +11,7 @@
 #   vm.sh probe      prints the accelerator that works on this machine
 #
 # options: --kernel stock|debug  --timeout SEC  --mem MB  --smp N  --append 'k=v ...'
+#          --disk MIB (a disk /dev/vda, in a pair the server's; it outlives "peer kill")
 #          --env NAME=VALUE (for the scripts)  --qemu 'ARG ...'  -v
 #          --icount        for measuring: one CPU, one instruction is one nanosecond
 #          --virtual-time  the same clock with --smp CPUs: timers expire by the VM's
@@ -55,7 +56,7 @@ while [ $# -gt 0 ]; do
 	--server-script) SCRIPT[server]=$2; shift 2 ;;
 	--client-script) SCRIPT[client]=$2; shift 2 ;;
 	--env) ENVS+=("$2"); shift 2 ;;
-	--timeout | --grace | --mem | --smp | --kernel | --server-kernel | --client-kernel)
+	--timeout | --grace | --mem | --disk | --smp | --kernel | --server-kernel | --client-kernel)
 		PASS+=("$1" "$2")
 		shift 2
 		;;

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Verified IO over two paths while one of them is cut and restored, again and
+# again, in every way there is. Environment: AI=Y|N (always_invalidate), TROUBLES (how
+# many cuts per policy), POLICIES, KINDS.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+. /lab/lib/trouble.sh
+AI=${AI:-Y} TROUBLES=${TROUBLES:-4} POLICIES=${POLICIES:-"round-robin min-inflight min-latency"}
+KINDS=${KINDS:-"link netem clt-rdma srv-rdma disconnect reconnect srv-disconnect lossy"}
+read -ra kinds <<<"$KINDS"
+
+modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
+check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
+check "map over two paths" clt_map fo /dev/ram0 2
+disk=$RNBD_DEV
+[ -b "/dev/$disk" ] || bail "no disk appeared"
+session=$CLT_CLASS/fo
+check "both paths are up" wait_until 10 paths_up fo 2
+# Links that are cut for long are to be noticed by then.
+for file in "$session"/hb_interval_ms; do [ ! -w "$file" ] || echo 500 >"$file"; done
+for file in "$session"/hb_missed_max; do [ ! -w "$file" ] || echo 3 >"$file"; done
+
+load_start "/dev/$disk" --size=60m
+number=0
+for policy in $POLICIES; do
+	check "policy $policy" clt_write "$session/mpath_policy" "$policy"
+	check "IO moves with $policy" io_moves "$disk" 20
+	for ((round = 0; round < TROUBLES; round++)); do
+		# Every kind in turn, so that the short form sees them all; the path at random.
+		kind=${kinds[number % ${#kinds[@]}]}
+		number=$((number + 1))
+		i=$((RANDOM % 2))
+		started=$SECONDS
+		check "$policy, $number: $kind on path $i" trouble "$kind" fo "$i" $((1 + RANDOM % 7))
+		check "IO goes on" io_moves "$disk" 45
+		check "path $i comes back" path_back fo "$i" 60
+		note "$kind on path $i: $((SECONDS - started)) s"
+		check "the other path is up as well" wait_until 60 paths_up fo 2
+		load_alive || break 2
+	done
+done
+check "no error and no miscompare" load_stop
+note "failovers and reconnects:"
+for i in 0 1; do
+	note "path $i: rdma $(cat "$(path_dir fo $i)/stats/rdma" 2>&1), reconnects $(cat "$(path_dir fo $i)/stats/reconnects" 2>&1)"
+done
+check "nothing is in flight any more" wait_until 10 awk '{ exit $1 + $2 != 0 }' "/sys/block/$disk/inflight"
+
+# Everything once more, in one go: what is read twice is the same twice.
+check "write all of it" dd if=/dev/urandom of="/dev/$disk" bs=1M count=60 oflag=direct status=none
+check "it is on the backend" cmp -n 62914560 "/dev/$disk" /dev/ram0
+check "unmap" rnbd_unmap "$disk"
+check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+summary

@@ -1,0 +1,137 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# No stale write and no stale read lands. The backend holds operations back: the
+# path they came over is cut, and what the client sends again must not be
+# executed while the first is still to come. Environment: AI=Y|N, ROUNDS (of the
+# random part), SECS (of load in each).
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+. /lab/lib/slow.sh
+. /lab/lib/trouble.sh
+AI=${AI:-Y} ROUNDS=${ROUNDS:-2} SECS=${SECS:-4}
+
+check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
+check "the backend that can wait" slow_start 32 || bail "no backend"
+check "map over two paths" clt_map fence "$SLOW_DEV" 2
+disk=$RNBD_DEV
+[ -b "/dev/$disk" ] || bail "no disk appeared"
+check "both paths are up" wait_until 10 paths_up fence 2
+wait_until 10 eval '[ "$(slow_count held)" = 0 ]'
+
+# fill LETTER OFFSET: 4 KiB of that letter, through the disk.
+fill() { head -c 4096 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=4k seek="$2" oflag=direct conv=notrunc status=none; }
+# letter OFFSET: what the disk has there.
+letter() { dd if="/dev/$disk" bs=4k skip="$1" count=1 iflag=direct status=none | tr -s A-Z | head -c 8; }
+held_is() { [ "$(slow_count held)" = "$1" ]; }
+# only_path I: that path alone is up, so that the next operation takes it.
+only_path() {
+	clt_write "$(path_dir fence $((1 - $1)))/disconnect" 1
+	path_is fence $((1 - $1)) disconnected
+}
+
+# cut_path HOW I
+cut_path() {
+	case $1 in
+	disconnect) clt_write "$(path_dir fence "$2")/disconnect" 1 & ;;
+	srv-disconnect) trouble srv-disconnect fence "$2" 0 ;;
+	link) cut "$2" ;;
+	rdma) rdma_gone "$2" clt ;;
+	esac
+}
+
+# late_write HOW: a write is held in the server, its path is cut, the client sends it
+# again, a newer write follows; then the old one is let go.
+late_write() {
+	local how=$1 writes
+	check "$how: one path" only_path 0
+	check "$how: the sector has a first content" fill A 5
+	slow hold w
+	fill B 5 &
+	local writer=$!
+	check "$how: a write is held by the server" wait_until 20 held_is 1
+	slow pass
+	check "$how: the other path is there" path_back fence 1 30
+	writes=$(slow_count writes)
+	cut_path "$how" 0
+	# Long enough for a replay that waits for nothing but a timer.
+	sleep 6
+	check_eq "$how: nothing was sent to the backend in the meantime" "$writes" "$(slow_count writes)"
+	check "$how: the write has not been answered" kill -0 "$writer"
+	check_eq "$how: what is there is still the old" A "$(letter 5)"
+	slow release
+	check "$how: the write ends" timeout 60 tail --pid="$writer" -f /dev/null
+	wait "$writer"
+	check_eq "$how: without an error" 0 "$?"
+	check_eq "$how: it is there" B "$(letter 5)"
+	check "$how: a newer write" fill C 5
+	check_eq "$how: the newer is there" C "$(letter 5)"
+	check "$how: nothing is held" held_is 0
+	sleep 3
+	check_eq "$how: and stays" C "$(letter 5)"
+	wait
+}
+
+# late_read HOW: a read is held in the server and its path is cut. What the disk gets in the
+# meantime must not be touched by what it reads later.
+late_read() {
+	local how=$1 i
+	check "$how: one path" only_path 0
+	for i in 8 9 10 11; do fill D "$i"; done
+	slow hold r
+	dd if="/dev/$disk" bs=16k skip=2 count=1 iflag=direct status=none >/tmp/read.out &
+	local reader=$!
+	check "$how: a read is held by the server" wait_until 20 eval '[ "$(slow_count held)" -ge 1 ]'
+	slow pass
+	check "$how: the other path is there" path_back fence 1 30
+	cut_path "$how" 0
+	sleep 2
+	# As many operations as the session has chunks: each of them is used again.
+	check "$how: other IO goes on" fio --name=x --filename="/dev/$disk" --offset=1m --size=16m --bs=8k --rw=randwrite --direct=1 \
+		--ioengine=libaio --iodepth=32 --verify=crc32c --verify_backlog=32 --number_ios=512 --eta=never --output=/tmp/x.log
+	slow release
+	check "$how: the read ends" timeout 60 tail --pid="$reader" -f /dev/null
+	wait "$reader"
+	check_eq "$how: without an error" 0 "$?"
+	check_eq "$how: with the right content" "16384 D" "$(stat -c %s /tmp/read.out) $(tr -s A-Z </tmp/read.out)"
+	check "$how: and no other IO was hurt" fio --name=x --filename="/dev/$disk" --offset=1m --size=16m --bs=8k --rw=randwrite --direct=1 \
+		--ioengine=libaio --iodepth=32 --verify=crc32c --verify_only --number_ios=512 --eta=never --output=/tmp/x.log
+	wait
+}
+
+restore() {
+	case $1 in
+	link) heal 0 ;;
+	rdma) rdma_back 0 clt && wait_gids clt 0 ;;
+	esac
+	path_back fence 0 60
+}
+
+for how in ${HOWS:-disconnect srv-disconnect link rdma}; do
+	late_write "$how"
+	check "$how: the path comes back" restore "$how"
+	late_read "$how"
+	check "$how: the path comes back again" restore "$how"
+done
+
+# --- at random --------------------------------------------------------------------
+# Operations overtake each other by up to two seconds, while paths come and go.
+check "both paths are up again" wait_until 60 paths_up fence 2
+slow jitter 2000 20
+RATE=60 load_start "/dev/$disk" --size=8m --bssplit=4k/100 --offset=16m
+for ((round = 0; round < ROUNDS; round++)); do
+	for kind in disconnect link srv-disconnect; do
+		i=$((RANDOM % 2))
+		check "random $round: $kind on path $i" trouble "$kind" fence "$i" "$SECS"
+		check "random $round: path $i comes back" path_back fence "$i" 60
+		check "random $round: IO goes on" io_moves "$disk" 60
+	done
+done
+check "no error and no miscompare" load_stop
+slow jitter 0 0
+check "unmap" rnbd_unmap "$disk"
+check "nothing is held" held_is 0
+check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "the backend goes" slow_stop
+summary

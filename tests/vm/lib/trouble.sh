@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Two hosts with several paths between them, and everything that can happen to a
+# path. Sourced after guest.sh and rnbd.sh; hosts.sh makes the hosts.
+#
+# Path I (counted from 0) leads from 10.0.I.2 (client) to 10.0.I.1 (server).
+
+. /lab/lib/hosts.sh
+
+CLT_CLASS=/sys/class/rtrs-client
+SRV_CLASS=/sys/class/rtrs-server
+
+# trouble_setup N [MODULE_PARAMETER...]: hosts with N paths, and all modules; the
+# parameters are rtrs_server's.
+trouble_setup() {
+	local n=$1
+	shift
+	setup_two_hosts "$n" || return 1
+	in_srv modprobe rtrs_server "$@" && in_srv modprobe rnbd_server && in_clt modprobe rnbd_client
+}
+
+# path_words N: the path= options of paths 0 to N-1.
+path_words() {
+	local i
+	for ((i = 0; i < $1; i++)); do
+		printf 'path=ip:10.0.%d.2@ip:10.0.%d.1 ' "$i" "$i"
+	done
+}
+
+# clt_write FILE TEXT: one write(2) by a process of the client's host.
+# shellcheck disable=SC2016  # The inner shell expands these.
+clt_write() { in_clt bash -c 'printf "%s" "$1" >"$2"' clt_write "$2" "$1" 2>/tmp/clt_write.err; }
+
+# clt_map SESSION DEVICE N [option=value...]: maps over N paths; the disk's name is in RNBD_DEV.
+clt_map() {
+	local session=$1 device=$2 n=$3 before after
+	shift 3
+	before=$(rnbd_list)
+	clt_write "$RNBD_CTL/map_device" "sessname=$session $(path_words "$n")device_path=$device $*" || {
+		cat /tmp/clt_write.err
+		return 1
+	}
+	after=$(rnbd_list)
+	RNBD_DEV=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | head -n 1)
+	[ -n "$RNBD_DEV" ]
+}
+
+# path_dir SESSION I, srv_path_dir SESSION I: a path's directory, empty if there is none.
+path_dir() { find_path "$CLT_CLASS/$1/paths" "$2"; }
+srv_path_dir() { find_path "$SRV_CLASS/$1/paths" "$2"; }
+find_path() {
+	local dir
+	for dir in "$1"/*"@ip:10.0.$2.1"; do
+		[ -d "$dir" ] && printf '%s\n' "$dir"
+	done
+}
+
+# path_state SESSION I: connected, disconnected or gone.
+path_state() {
+	local dir
+	dir=$(path_dir "$1" "$2")
+	cat "$dir/state" 2>/dev/null || echo gone
+}
+path_is() { [ "$(path_state "$1" "$2")" = "$3" ]; }
+
+# paths_up SESSION N: all of the first N paths are connected.
+paths_up() {
+	local i
+	for ((i = 0; i < $2; i++)); do
+		path_is "$1" "$i" connected || return 1
+	done
+}
+
+# path_poke SESSION I: asks a path that is down to connect at once. A path that
+# lost its adapter or was disconnected by hand does not come back by itself.
+path_poke() {
+	local dir
+	path_is "$1" "$2" connected && return 0
+	dir=$(path_dir "$1" "$2")
+	if [ -n "$dir" ]; then
+		clt_write "$dir/reconnect" 1
+	else
+		clt_write "$CLT_CLASS/$1/add_path" "ip:10.0.$2.2@ip:10.0.$2.1"
+	fi
+	path_is "$1" "$2" connected
+}
+
+# path_back SESSION I SECONDS: until the path is connected, with help.
+path_back() {
+	local end=$((SECONDS + $3))
+	until path_poke "$1" "$2"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.5
+	done
+}
+
+# trouble KIND SESSION I SECONDS: a path is cut, stays so for a while, and is
+# restored. It is then for path_back to wait for it.
+trouble() {
+	local kind=$1 session=$2 i=$3 seconds=$4 host dir
+	case $kind in
+	link)
+		# The carrier goes, and both hosts are told.
+		unplug "$i" && sleep "$seconds" && plug "$i"
+		;;
+	netem)
+		# Nothing passes, and nobody is told.
+		cut "$i" && sleep "$seconds" && heal "$i"
+		;;
+	lossy)
+		# Not cut, but bad: retries all the time.
+		loss "$i" 5 && sleep "$seconds" && heal "$i"
+		;;
+	clt-rdma | srv-rdma)
+		host=${kind%-rdma}
+		rdma_gone "$i" "$host" && sleep "$seconds" && rdma_back "$i" "$host" && wait_gids "$host" "$i"
+		;;
+	disconnect)
+		dir=$(path_dir "$session" "$i")
+		# The path may be on its way back from the last trouble: not there is cut, too.
+		clt_write "$dir/disconnect" 1 && sleep "$seconds"
+		;;
+	reconnect)
+		dir=$(path_dir "$session" "$i")
+		clt_write "$dir/reconnect" 1
+		;;
+	srv-disconnect)
+		dir=$(srv_path_dir "$session" "$i")
+		in_srv bash -c 'echo 1 >"$0"' "$dir/disconnect"
+		sleep "$seconds"
+		;;
+	*)
+		note "no such trouble: $kind"
+		return 1
+		;;
+	esac
+}
+
+# load_start FILE [fio options]: verified IO in the background until load_stop. The rate is
+# bounded: where every instruction is emulated, idle time is what is cheap.
+load_start() {
+	local file=$1
+	shift
+	# Signals that end a shell must reach fio itself, hence no function in between.
+	fio --name=load --filename="$file" --direct=1 --ioengine=libaio --rw=randrw \
+		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --rate_iops="${RATE:-150}" \
+		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
+		--time_based --runtime=36000 --randrepeat=0 --eta=never --group_reporting \
+		"$@" >/tmp/load.log 2>&1 &
+	LOAD_PID=$!
+}
+
+load_alive() { kill -0 "$LOAD_PID" 2>/dev/null; }
+
+# load_stop: ends the load in good order; fails if it had ended, or seen an error.
+load_stop() {
+	local status=0
+	if ! load_alive; then
+		wait "$LOAD_PID"
+		note "the load has ended by itself with status $?"
+		cat /tmp/load.log
+		return 1
+	fi
+	kill -INT "$LOAD_PID"
+	wait "$LOAD_PID" || status=$?
+	# fio's own status after an interrupt says nothing.
+	if ! grep -q 'err= 0' /tmp/load.log || grep -qiE 'verify:|bad header|error=' /tmp/load.log; then
+		note "fio's status $status"
+		cat /tmp/load.log
+		return 1
+	fi
+	sed -n 's/^ *\(read\|write\): IOPS/# fio \1: IOPS/p' /tmp/load.log
+}
+
+# io_counts DISK: reads and writes that have ended on the disk.
+io_counts() { awk '{ print $1 + $5 }' "/sys/block/$1/stat"; }
+
+# io_moves DISK SECONDS: IO goes on.
+io_moves() {
+	local before
+	before=$(io_counts "$1")
+	wait_until "$2" eval "[ \"\$(io_counts '$1')\" -gt $((before + 5)) ]"
+}

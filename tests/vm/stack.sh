@@ -1,0 +1,95 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What people put on a disk: md RAID1 over disks of two sessions, dm-crypt, LVM and XFS
+# on that, ext4 beside it; while one side is lost, comes back and is synchronised.
+# Environment: AI=Y|N, SECS (of load), ROUNDS (sides lost).
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+. /lab/lib/trouble.sh
+AI=${AI:-Y} SECS=${SECS:-8} ROUNDS=${ROUNDS:-1}
+
+modprobe brd rd_nr=3 rd_size=65536 || bail "ram disks"
+modprobe -a raid1 dm-crypt xfs dm-mod
+check "two hosts, two networks, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
+
+# map_over I SESSION DEVICE: over network I only.
+map_over() {
+	local before after
+	before=$(rnbd_list)
+	clt_write "$RNBD_CTL/map_device" "sessname=$2 path=ip:10.0.$1.2@ip:10.0.$1.1 device_path=$3" || return 1
+	after=$(rnbd_list)
+	RNBD_DEV=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | head -n 1)
+	[ -n "$RNBD_DEV" ]
+}
+check "map the left side" map_over 0 left /dev/ram0
+left=$RNBD_DEV
+check "map the right side" map_over 1 right /dev/ram1
+right=$RNBD_DEV
+
+# --- the tower ---------------------------------------------------------------------
+check "RAID1 of both" eval "mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal \
+	--metadata=1.2 --assume-clean /dev/$left /dev/$right 2>&1 | grep -v '^mdadm: array'; [ -b /dev/md0 ]"
+sectors=$(blockdev --getsz /dev/md0)
+key=$(head -c 64 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
+check "dm-crypt on it" dmsetup create secret --table "0 $sectors crypt aes-xts-plain64 $key 0 /dev/md0 0"
+cat >/tmp/lvm.conf <<'END'
+activation { udev_sync = 0 udev_rules = 0 verify_udev_operations = 1 monitoring = 0 }
+devices { obtain_device_list_from_udev = 0 use_devicesfile = 0 external_device_info_source = "none" }
+global { event_activation = 0 use_lvmlockd = 0 }
+END
+mkdir -p /etc/lvm /run/lock/lvm && cp /tmp/lvm.conf /etc/lvm/lvm.conf
+crypt=/dev/$(basename "$(dmsetup info -c --noheadings -o blkdevname secret)")
+check "LVM on that" eval "lvm pvcreate -qq -y $crypt && lvm vgcreate -qq vg $crypt && lvm lvcreate -qq -y -Wn -Zn -L 36m -n lv vg"
+lv=$(dmsetup info -c --noheadings -o blkdevname vg-lv)
+[ -b "/dev/$lv" ] || bail "no logical volume"
+# Smaller than XFS likes; these tell it that a test knows what it does.
+check "XFS on top" env TEST_DIR=x TEST_DEV=x QA_CHECK_FS=1 mkfs.xfs -q -f "/dev/$lv"
+mkdir -p /mnt/xfs /mnt/ext4
+check "mount" mount "/dev/$lv" /mnt/xfs
+
+load_on() {
+	fio --name=tower --directory="$1" --size=6m --nrfiles=2 --rw=randrw --bs=4k --ioengine=libaio --iodepth=8 --rate_iops=80 \
+		--verify=crc32c --verify_backlog=32 --verify_fatal=1 --fsync=50 --time_based --runtime="$2" --eta=never >"/tmp/tower.log" 2>&1
+}
+synced() { [ "$(cat /sys/block/md0/md/degraded)" = 0 ] && [ "$(cat /sys/block/md0/md/sync_action)" = idle ]; }
+for ((round = 0; round < ROUNDS; round++)); do
+	i=$((round % 2)) name=left side=$left
+	[ "$i" = 0 ] || name=right side=$right
+	load_on /mnt/xfs "$((SECS + 30))" &
+	load=$!
+	sleep 2
+	check "$round: the $name side is lost" unplug "$i"
+	check "$round: md goes on without it" wait_until 90 grep -q 1 /sys/block/md0/md/degraded
+	check "$round: the load does not notice" kill -0 "$load"
+	sleep 2
+	check "$round: it comes back" plug "$i"
+	check "$round: the path comes back" path_back "$name" "$i" 90
+	check "$round: the disk is open" wait_until 30 grep -qx open "/sys/block/$side/rnbd/state"
+	mdadm -q /dev/md0 --remove "/dev/$side" 2>/dev/null
+	check "$round: it joins again" wait_until 10 mdadm -q /dev/md0 --re-add "/dev/$side"
+	check "$round: and is synchronised" wait_until 120 synced
+	wait "$load" || { cat /tmp/tower.log; false; }
+	check_eq "$round: no error in the load" 0 "$?"
+done
+check "umount" umount /mnt/xfs
+check "xfs_repair finds nothing" xfs_repair -n "/dev/$lv"
+check "take LVM down" lvm vgchange -qq -an vg
+check "take dm-crypt down" dmsetup remove --retry secret
+check "compare both sides" eval "echo check >/sys/block/md0/md/sync_action && wait_until 120 synced"
+check_eq "they are the same" 0 "$(cat /sys/block/md0/md/mismatch_cnt)"
+check "stop the RAID" mdadm -q --stop /dev/md0
+
+# --- ext4 and many kinds of system calls ----------------------------------------------
+check "map a third" map_over 0 left /dev/ram2
+third=$RNBD_DEV
+check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$third"
+check "mount" mount "/dev/$third" /mnt/ext4
+check "stress" stress-ng --temp-path /mnt/ext4 --hdd 1 --hdd-bytes 4m --hdd-opts wr-rnd,rd-rnd,fsync --dentry 1 --dentries 64 --rename 1 --fallocate 1 \
+	--fallocate-bytes 4m --seek 1 --seek-size 2m --timeout "${SECS}s" --quiet
+check "umount" umount /mnt/ext4
+check "fsck" e2fsck -fn "/dev/$third"
+for disk in "$left" "$right" "$third"; do check "unmap $disk" rnbd_unmap "$disk"; done
+check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+summary

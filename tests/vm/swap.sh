@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Memory pressure: swap on a mapped device, and write-back under a memory limit.
+# A device that needs memory to free memory stops here. One path is cut in the
+# middle of it. Environment: AI=Y|N, SECS.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+. /lab/lib/trouble.sh
+AI=${AI:-Y} SECS=${SECS:-10}
+
+# The backends are kept small: their pages come from the same memory.
+modprobe brd rd_nr=2 rd_size=131072 || bail "ram disks"
+# What brd holds cannot be swapped; allocate it now.
+for ram in /dev/ram0 /dev/ram1; do dd if=/dev/zero of="$ram" bs=1M count=128 oflag=direct status=none; done
+check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=128 || bail "no network"
+check "map the swap" clt_map swap /dev/ram0 2
+swap=$RNBD_DEV
+check "map the file system" clt_map swap /dev/ram1 2
+fs=$RNBD_DEV
+[ -b "/dev/$swap" ] && [ -b "/dev/$fs" ] || bail "no disks"
+
+# --- swap ----------------------------------------------------------------------------
+check "mkswap" eval "mkswap /dev/$swap >/dev/null"
+check "swapon" swapon "/dev/$swap"
+swapped() { awk '$1 == "pswpout" { print $2 }' /proc/vmstat; }
+before=$(swapped)
+# More than is there, by half of the swap.
+want=$(($(meminfo MemAvailable) + 48 * 1024))
+note "available $(meminfo MemAvailable) KiB, stress-ng takes $want KiB"
+press() {
+	stress-ng --vm 2 --vm-bytes "$((want / 2))k" --vm-keep --vm-method "${1:-write64}" --verify \
+		--timeout "$2" --oom-avoid --quiet >/tmp/stress.log 2>&1
+	local status=$?
+	[ "$status" = 0 ] || cat /tmp/stress.log
+	return "$status"
+}
+press write64 "${SECS}s" &
+pressure=$!
+sleep $((SECS / 3 + 1))
+check "a path goes while memory is short" trouble disconnect swap 0 2
+check "and comes back" path_back swap 0 120
+check "stress-ng ends" timeout $((SECS * 6 + 120)) tail --pid="$pressure" -f /dev/null
+wait "$pressure"
+check_eq "without an error" 0 "$?"
+note "pages swapped out: $(($(swapped) - before))"
+check "something was swapped" test "$(swapped)" -gt "$before"
+check "swapoff reads it all back" timeout 120 swapoff "/dev/$swap"
+
+# --- write-back under a limit -----------------------------------------------------------
+mkdir -p /mnt /sys/fs/cgroup
+mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
+mkdir -p /sys/fs/cgroup/small && echo 24M >/sys/fs/cgroup/small/memory.max || bail "no memory cgroup"
+echo +io >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
+check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$fs"
+check "mount" mount "/dev/$fs" /mnt
+# shellcheck disable=SC2016
+limited() { bash -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs; exec "$@"' limited "$@"; }
+limited fio --name=back --directory=/mnt --size=20m --nrfiles=2 --numjobs=2 --rw=randwrite --bs=16k --ioengine=psync \
+	--verify=crc32c --fsync=64 --time_based --runtime="$SECS" --eta=never --do_verify=1 >/tmp/back.log 2>&1 &
+writer=$!
+sleep $((SECS / 3 + 1))
+check "a path goes during write-back" trouble link swap 1 3
+check "and comes back" path_back swap 1 60
+check "the writer ends" timeout $((SECS * 10 + 180)) tail --pid="$writer" -f /dev/null
+wait "$writer" || { cat /tmp/back.log; false; }
+check_eq "without an error" 0 "$?"
+check "sync" timeout 60 sync
+check "umount" umount /mnt
+check "fsck" e2fsck -fn "/dev/$fs"
+check "unmap both" eval "rnbd_unmap $swap && rnbd_unmap $fs"
+check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+summary
