@@ -135,6 +135,18 @@ impl SessionParams {
         Self::new(depth, max_io, max_hdr)
     }
 
+    /// The same with the header area beside the chunk instead of inside it, so that data of
+    /// the full chunk size travels in one piece, if an immediate has room for the larger
+    /// offsets and a chunk stays below `limit` bytes. Otherwise the parameters themselves.
+    ///
+    /// Clients accept it: to them a chunk is the sum of the two sizes.
+    pub fn widened(self, limit: u32) -> Self {
+        match Self::new(self.depth, self.chunk_size(), self.max_hdr) {
+            Ok(wide) if wide.chunk_size() <= limit => wide,
+            _ => self,
+        }
+    }
+
     /// The number of chunks of the session.
     #[inline]
     pub const fn depth(&self) -> Depth {

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod allow;
 pub mod connect;
 pub mod errno;
 pub mod features;
@@ -41,6 +42,10 @@ pub use address::{
     PathError,
     PathName,
     PathSpec, //
+};
+pub use allow::{
+    AllowError,
+    AllowList, //
 };
 pub use connect::{
     ConnectError,

@@ -12,6 +12,7 @@ use kernel::{
 };
 use kernel_ext::net::{
     self,
+    Family,
     SockAddr, //
 };
 use rtrs_proto::{
@@ -35,6 +36,20 @@ pub fn sock_addr(addr: &Addr, port: u16) -> Result<SockAddr> {
         }
         Addr::Gid(gid) => SockAddr::gid(*gid, port),
     })
+}
+
+/// The address of `addr` without port and scope; none for an unknown family.
+pub fn bare(addr: &SockAddr) -> Option<Addr> {
+    let octets = addr.octets();
+    match addr.family() {
+        Family::V4 => octets.first_chunk().copied().map(Addr::V4),
+        Family::V6 => Some(Addr::V6 {
+            addr: octets,
+            scope: None,
+        }),
+        Family::Ib => Some(Addr::Gid(octets)),
+        Family::Other => None,
+    }
 }
 
 /// The number of the interface that a scope names, by number or by name.

@@ -4,8 +4,8 @@
 //!
 //! A connect request of 56 bytes costs a pool of chunks or a queue pair, long before anybody knows
 //! who asks. So every pool and every connection holds a [`Charge`], made before the memory is
-//! allocated and given back with it; what exceeds the limit is refused. It bounds all clients
-//! together and says nothing about the share of one.
+//! allocated and given back with it; what exceeds the limit is refused. One limit is for all
+//! clients together, another one for each host they come from (`peer.rs`).
 
 use kernel::{
     prelude::*,
@@ -28,8 +28,10 @@ const PER_ENTRY: u64 = 320;
 /// What a chunk costs beside itself: its record, its region and its message with the key. Bytes.
 const PER_CHUNK: u64 = 4096;
 
-/// The memory of all clients of a server.
+/// The memory of all clients of a server, or of one host among them.
 pub(crate) struct Budget {
+    /// Whose limit holds as well.
+    all: Option<Arc<Budget>>,
     limit: u64,
     used: Atomic<u64>,
 }
@@ -37,8 +39,23 @@ pub(crate) struct Budget {
 impl Budget {
     /// Nothing is used of `limit` bytes. Process context.
     pub(crate) fn new(limit: u64) -> Result<Arc<Self>> {
+        Self::make(None, limit)
+    }
+
+    /// Nothing is used of the `limit` bytes that one host may use of `all`. Process context.
+    pub(crate) fn of_peer(all: &Arc<Self>, limit: u64) -> Result<Arc<Self>> {
+        Self::make(Some(all.clone()), limit)
+    }
+
+    /// Whether anything is charged.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Relaxed) != 0
+    }
+
+    fn make(all: Option<Arc<Self>>, limit: u64) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
+                all,
                 limit,
                 used: Atomic::new(0),
             },
@@ -74,6 +91,18 @@ impl Budget {
     }
 
     fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
+        Ok(Charge {
+            _own: self.take(bytes)?,
+            // If this fails, the own part is given back.
+            _all: match &self.all {
+                Some(all) => Some(all.take(bytes)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Takes from this budget alone.
+    fn take(self: &Arc<Self>, bytes: u64) -> Result<Part> {
         let mut used = self.used.load(Relaxed);
         loop {
             let more = used.checked_add(bytes).ok_or(ENOMEM)?;
@@ -85,7 +114,7 @@ impl Budget {
                 Err(now) => used = now,
             }
         }
-        Ok(Charge {
+        Ok(Part {
             budget: self.clone(),
             bytes,
         })
@@ -94,11 +123,17 @@ impl Budget {
 
 /// Memory that is accounted for, given back when dropped. Any context.
 pub(crate) struct Charge {
+    _own: Part,
+    _all: Option<Part>,
+}
+
+/// What was taken of one budget.
+struct Part {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
-impl Drop for Charge {
+impl Drop for Part {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Full);
     }

@@ -9,11 +9,13 @@
 //! 2. No timer runs any more, and no notice is sent over it.
 //! 3. The client is told, on all connections at once, and every queue pair is drained: no
 //!    completion runs any more.
-//! 4. Requests that would have been continued by a completion end (weak point S9).
+//! 4. Requests that would have been continued by a completion end (weak point S9), and so do those
+//!    that wait for their turn or for the end of another path: nobody waits for a path but itself.
 //! 5. The user answers the requests it has. They take their time; nobody is told.
 //! 6. The directory goes, the session counts one path less, and perhaps tells its user.
 //! 7. Memory regions, chunks and the protection domain go.
-//! 8. The path is forgotten, and its addresses and perhaps the name of its session are free again.
+//! 8. The path is forgotten, and its addresses and perhaps the name of its session are free again;
+//!    whoever fenced it is answered.
 
 use core::mem;
 use kernel::{
@@ -73,6 +75,10 @@ pub(crate) fn run(path: &Arc<Path>) {
             }
         }
     }
+
+    path.session.turns.flush(path);
+    path.session.fences.flush(path);
+    path.flush_later();
 
     path.ops.close();
     path.ops.wait_idle();

@@ -56,7 +56,10 @@ use crate::{
     chunk::Pool,
     connection::Connection,
     info,
-    params::Config,
+    params::{
+        is_allowed,
+        Config, //
+    },
     path::{
         Established,
         Path,
@@ -90,6 +93,12 @@ impl Acceptor {
 
 impl Accept for Acceptor {
     fn request(&self, request: Request<'_>) {
+        // Whoever may not connect learns nothing else, and costs nothing else (weak point S20).
+        if !is_allowed(&request.src()) {
+            warn_limited!("{}: not among allowed_clients, refused\n", request.src());
+            request.reject(&refusal(-errno::EACCES));
+            return;
+        }
         let message = match ConnectRequest::parse(request.private_data()) {
             Ok(message) => message,
             Err(e) => {
@@ -265,7 +274,6 @@ fn prepare(
     let wanted = qp_config(path, config, pd.info(), cid);
     let most = pd.info().max_qp_wr;
     let charge = path
-        .shared
         .budget
         .connection(wanted.send_wr.min(most), wanted.recv_wr.min(most))?;
     let con = Connection::new(path.clone(), cid)?;
@@ -283,7 +291,7 @@ fn first(path: &Path, setup: &mut Setup, deferred: &Deferred) -> Result<Arc<Pool
         return Err(error::error(errno::EOPNOTSUPP));
     }
     let config = &path.shared.config;
-    let charge = path.shared.budget.pool(
+    let charge = path.budget.pool(
         config.depth(),
         config.params.chunk_size(),
         config.params.max_hdr(),

@@ -281,10 +281,14 @@ impl Connection {
             op.release();
             return;
         };
-        match op.read(slot, pool.params()) {
+        let session = &self.path.session;
+        match op.read(slot, pool.params(), session.features) {
+            Ok(()) if op.fence.is_some() => self.path.postpone(op),
             Ok(()) => {
                 op.count(&self.path.stats);
-                link.user.request(Operation::new(op));
+                if let Some(op) = session.turns.take(op) {
+                    link.user.request(Operation::new(op));
+                }
             }
             Err(e) => {
                 self.violation(e.as_str());

@@ -23,17 +23,44 @@ use crate::operation::Op;
 
 /// A stack of requests. It must be emptied before it is dropped: the links would be dropped by
 /// recursion, one stack frame per request.
-struct Stack(Option<KBox<Op>>);
+pub(crate) struct Stack(Option<KBox<Op>>);
 
 impl Stack {
-    fn push(&mut self, mut op: KBox<Op>) {
+    /// An empty one.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Puts one on top.
+    pub(crate) fn push(&mut self, mut op: KBox<Op>) {
         op.next = self.0.take();
         self.0 = Some(op);
     }
 
-    fn pop(&mut self) -> Option<KBox<Op>> {
+    /// Takes the one on top.
+    pub(crate) fn pop(&mut self) -> Option<KBox<Op>> {
         let mut op = self.0.take()?;
         self.0 = op.next.take();
+        Some(op)
+    }
+
+    /// Puts one below all others. For short ones: it walks through all of them.
+    pub(crate) fn push_last(&mut self, op: KBox<Op>) {
+        let mut place = &mut self.0;
+        while let Some(at) = place {
+            place = &mut at.next;
+        }
+        *place = Some(op);
+    }
+
+    /// Takes out the topmost one of those that `which` means.
+    pub(crate) fn remove(&mut self, which: impl Fn(&Op) -> bool) -> Option<KBox<Op>> {
+        let mut place = &mut self.0;
+        while !which(place.as_ref()?) {
+            place = &mut place.as_mut()?.next;
+        }
+        let mut op = place.take()?;
+        *place = op.next.take();
         Some(op)
     }
 }
@@ -63,7 +90,7 @@ impl Inner {
     }
 }
 
-/// The waiting requests of one connection. All methods: any context.
+/// The waiting requests of one connection, or of a path. All methods: any context.
 #[pin_data]
 pub(crate) struct Waiting {
     #[pin]
@@ -78,8 +105,8 @@ impl Waiting {
         pin_init!(Self {
             inner <- new_irq_spinlock!(
                 Inner {
-                    coming: Stack(None),
-                    going: Stack(None),
+                    coming: Stack::new(),
+                    going: Stack::new(),
                     closed: false,
                 },
                 "rtrs_server::Waiting"

@@ -27,17 +27,21 @@ use rtrs_proto::{
         WRITE_MSG_LEN, //
     },
     ChunkIndex,
+    ChunkMsg,
     Descriptor,
     Direction,
     Errno9,
+    Features,
     RequestError,
     RequestMsg,
-    SessionParams, //
+    SessionParams,
+    Uuid, //
 };
 
 use crate::{
     chunk::Slot,
     connection::Link,
+    path::Path,
     respond,
     stats::Stats, //
 };
@@ -77,6 +81,8 @@ pub(crate) struct Op {
     off: u32,
     /// The request message, once it was read.
     request: Option<RequestMsg>,
+    /// The path that a fence is for, if this is one; then there is no request for the user.
+    pub(crate) fence: Option<Uuid>,
     /// The private copy of the user header; as large as one may be.
     header: KVec<u8>,
 }
@@ -93,6 +99,7 @@ impl Op {
                 next: None,
                 off: 0,
                 request: None,
+                fence: None,
                 header: KVec::with_capacity(room, GFP_KERNEL)?,
             },
             GFP_KERNEL,
@@ -105,13 +112,19 @@ impl Op {
         self.stage = Stage::Invalidate;
         self.off = off;
         self.request = None;
+        self.fence = None;
         self.header.clear();
     }
 
     /// Copies and parses the request message, and copies the user header.
     ///
     /// With `always_invalidate` the client can no longer change the chunk at this point.
-    pub(crate) fn read(&mut self, slot: &Slot, params: &SessionParams) -> Result<(), RequestError> {
+    pub(crate) fn read(
+        &mut self,
+        slot: &Slot,
+        params: &SessionParams,
+        features: Features,
+    ) -> Result<(), RequestError> {
         let chunk_size = params.chunk_size();
         let mut tail = [0; REQUEST_MSG_MAX];
         let room = usize::try_from(chunk_size.saturating_sub(self.off)).unwrap_or(0);
@@ -120,7 +133,13 @@ impl Op {
         slot.memory
             .read(off, tail)
             .map_err(|_| RequestError::Bounds)?;
-        let request = RequestMsg::parse(tail, self.off, chunk_size)?;
+        let request = match ChunkMsg::parse(tail, self.off, chunk_size, features)? {
+            ChunkMsg::Request(request) => request,
+            ChunkMsg::Fence(fence) => {
+                self.fence = Some(fence.path);
+                return Ok(());
+            }
+        };
 
         // A client may use as much for both headers as it was told. The buffer is that large, so
         // that nothing is allocated here.
@@ -151,6 +170,18 @@ impl Op {
         }
     }
 
+    /// Whether it came by `path`.
+    pub(crate) fn is_of(&self, path: &Path) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| core::ptr::eq(&*link.con.path, path))
+    }
+
+    /// The answer is to be success, without data.
+    pub(crate) fn succeed(&mut self) {
+        self.stage = Stage::Answer(self.answer(0));
+    }
+
     /// What the answer with `status` consists of.
     fn answer(&self, status: i32) -> Answer {
         let errno = Errno9::new(status);
@@ -163,6 +194,13 @@ impl Op {
                 .filter(|_| request.is_some_and(RequestMsg::need_inval))
                 .map(|desc| desc.key),
         }
+    }
+
+    /// The request is not executed any more. Gives out the one whose turn it is now.
+    #[must_use]
+    pub(crate) fn over(&self) -> Option<KBox<Self>> {
+        let link = self.link.as_ref()?;
+        link.con.path.session.turns.over(self.chunk)
     }
 
     /// Ends the request without an answer, or after it was sent: the record goes back into its
@@ -272,7 +310,27 @@ impl Operation {
     fn finish(&mut self, status: i32) {
         if let Some(mut op) = self.0.take() {
             op.stage = Stage::Answer(op.answer(status));
+            let next = op.over();
             respond::answer(op);
+            resume(next);
+        }
+    }
+}
+
+/// Goes on with the request whose turn it is. Any context.
+///
+/// The user may want to sleep, so it is the work item of its path that hands it over.
+pub(crate) fn resume(mut next: Option<KBox<Op>>) {
+    while let Some(op) = next.take() {
+        let Some(path) = op.link.as_ref().map(|link| link.con.path.clone()) else {
+            return;
+        };
+        if let Err(op) = path.later.push(op) {
+            // It ends with its path, and somebody else may wait behind it.
+            next = op.over();
+            op.release();
+        } else {
+            path.queue_later();
         }
     }
 }

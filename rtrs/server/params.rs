@@ -3,7 +3,8 @@
 //! The module's parameters and what they make of every session (spec: rtrs 7.4).
 //!
 //! They are set when the module is loaded and never change afterwards. [`Config::load`] checks them
-//! once, at load; nobody reads a parameter anywhere else.
+//! once, at load; nobody reads a parameter anywhere else. The exception is the list of clients that
+//! may connect: it is read with each connect request ([`is_allowed`]).
 
 use kernel::{
     page::PAGE_SIZE,
@@ -11,14 +12,21 @@ use kernel::{
 };
 use kernel_ext::{
     dma,
+    fmt::Show,
     memory,
+    net::SockAddr,
     param_bool,
-    param_int, //
+    param_int,
+    param_live_str, //
 };
-use rtrs_core::heartbeat::checked_limits;
+use rtrs_core::{
+    address,
+    heartbeat::checked_limits, //
+};
 use rtrs_logic::heartbeat::Limits;
 use rtrs_proto::{
     limits,
+    AllowList,
     ConnectReply,
     Features,
     SessionParams, //
@@ -39,7 +47,7 @@ param_bool! {
 param_int! {
     MAX_CHUNK_SIZE: i32 = 131_072,
     "max_chunk_size",
-    "Bytes of a chunk, headers included: a power of two, at least 8192 and two pages (default: 131072)"
+    "Most bytes of data in one request: a power of two, at least 8192 and two pages; the page for the headers comes on top if sess_queue_depth leaves room for it, else it is part of them (default: 131072)"
 }
 
 param_int! {
@@ -84,6 +92,37 @@ param_int! {
     "Intervals that a peer may be silent before its path is given up, half an interval later: 1 to 1000 (default: 5)"
 }
 
+param_int! {
+    MAX_SESSIONS: i32 = 1024,
+    "max_sessions",
+    "Most sessions of all clients together: 1 to 65536 (default: 1024)"
+}
+
+param_int! {
+    MAX_PATHS_PER_PEER: i32 = 512,
+    "max_paths_per_peer",
+    "Most paths from one client address: 1 to 65536 (default: 512)"
+}
+
+param_int! {
+    MAX_SESSIONS_PER_PEER: i32 = 256,
+    "max_sessions_per_peer",
+    "Most sessions from one client address: 1 to 65536 (default: 256)"
+}
+
+param_int! {
+    MAX_MEMORY_PER_PEER_MIB: i32 = 0,
+    "max_memory_per_peer_mib",
+    "Most MiB that one client address may make the server take; 0 for max_memory_mib (default: 0)"
+}
+
+param_live_str! {
+    ALLOWED_CLIENTS, max 2048,
+    "allowed_clients",
+    "Addresses that may connect, as ip:10.0.0.0/24,ip:fd00::/64,gid:fe80::2; empty for all. Can be written at any time, for new connections (default: empty)",
+    check: check_allowed
+}
+
 /// Milliseconds that a path may at least have for being established.
 const SETUP_TIMEOUT_MIN_MS: u32 = 100;
 /// Milliseconds that a path may at most have for being established.
@@ -92,8 +131,8 @@ const SETUP_TIMEOUT_MAX_MS: u32 = 3_600_000;
 const SETUP_LIMIT_MAX_MS: u32 = 14_400_000;
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
-/// Largest value of `max_paths`.
-const PATHS_LIMIT: u32 = 65_536;
+/// Largest number of paths or sessions.
+const COUNT_LIMIT: u32 = 65_536;
 
 /// Checked parameters.
 #[derive(Clone, Copy)]
@@ -110,8 +149,16 @@ pub(crate) struct Config {
     pub(crate) setup_limit_ms: u32,
     /// Bytes that all clients together may make the server take.
     pub(crate) max_memory: u64,
+    /// Bytes that the clients of one host may make the server take.
+    pub(crate) max_memory_per_peer: u64,
     /// Most paths of all sessions together.
     pub(crate) max_paths: usize,
+    /// Most paths of one host.
+    pub(crate) max_paths_per_peer: usize,
+    /// Most sessions.
+    pub(crate) max_sessions: usize,
+    /// Most sessions of one host.
+    pub(crate) max_sessions_per_peer: usize,
 }
 
 impl Config {
@@ -138,6 +185,8 @@ impl Config {
             );
             EINVAL
         })?;
+        // What the parameter says is what a request can carry; the headers come on top.
+        let params = params.widened(u32::try_from(dma::MAX_LEN).unwrap_or(u32::MAX));
         let setup_timeout_ms = positive("setup_timeout_ms", SETUP_TIMEOUT_MS.get())?;
         if !(SETUP_TIMEOUT_MIN_MS..=SETUP_TIMEOUT_MAX_MS).contains(&setup_timeout_ms) {
             pr_err!("setup_timeout_ms must be 100 to 3600000\n");
@@ -152,11 +201,11 @@ impl Config {
             0 => memory::total() / 2,
             mib => u64::from(mib).saturating_mul(MIB),
         };
-        let max_paths = positive("max_paths", MAX_PATHS.get())?;
-        if !(1..=PATHS_LIMIT).contains(&max_paths) {
-            pr_err!("max_paths must be 1 to 65536\n");
-            return Err(EINVAL);
-        }
+        let max_memory_per_peer =
+            match positive("max_memory_per_peer_mib", MAX_MEMORY_PER_PEER_MIB.get())? {
+                0 => max_memory,
+                mib => u64::from(mib).saturating_mul(MIB),
+            };
         Ok(Self {
             params,
             always_invalidate: ALWAYS_INVALIDATE.get(),
@@ -169,7 +218,11 @@ impl Config {
             // Whoever raises the one without the other means both.
             setup_limit_ms: setup_limit_ms.max(setup_timeout_ms),
             max_memory,
-            max_paths: usize::try_from(max_paths).map_err(|_| EINVAL)?,
+            max_memory_per_peer,
+            max_paths: count("max_paths", MAX_PATHS.get())?,
+            max_paths_per_peer: count("max_paths_per_peer", MAX_PATHS_PER_PEER.get())?,
+            max_sessions: count("max_sessions", MAX_SESSIONS.get())?,
+            max_sessions_per_peer: count("max_sessions_per_peer", MAX_SESSIONS_PER_PEER.get())?,
         })
     }
 
@@ -206,6 +259,34 @@ impl Config {
 /// is not loaded then.
 pub(crate) fn heartbeat() -> Result<Limits> {
     checked_limits(HEARTBEAT_INTERVAL_MS.get(), HEARTBEAT_MISSED_MAX.get())
+}
+
+/// Whether a client with this address may connect now. Sleeps a little.
+pub(crate) fn is_allowed(client: &SockAddr) -> bool {
+    let Some(addr) = address::bare(client) else {
+        return false;
+    };
+    // The text was checked when it was written.
+    ALLOWED_CLIENTS.read(|text| AllowList::parse(text).is_ok_and(|list| list.admits(&addr)))
+}
+
+fn check_allowed(text: &[u8]) -> Result {
+    match AllowList::parse(text) {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            pr_err!("allowed_clients: {}\n", Show(e));
+            Err(EINVAL)
+        }
+    }
+}
+
+fn count(name: &'static str, value: i32) -> Result<usize> {
+    let value = positive(name, value)?;
+    if !(1..=COUNT_LIMIT).contains(&value) {
+        pr_err!("{} must be 1 to {}\n", name, COUNT_LIMIT);
+        return Err(EINVAL);
+    }
+    usize::try_from(value).map_err(|_| EINVAL)
 }
 
 fn positive(name: &'static str, value: i32) -> Result<u32> {

@@ -63,7 +63,10 @@ use rtrs_proto::{
 };
 
 use crate::{
-    budget::Charge,
+    budget::{
+        Budget,
+        Charge, //
+    },
     chunk::Pool,
     close,
     connection::{
@@ -71,7 +74,14 @@ use crate::{
         Connection,
         Tokens, //
     },
+    fence,
+    fifo::Waiting,
     info,
+    operation::{
+        resume,
+        Op,
+        Operation, //
+    },
     reason::Reason,
     server::Shared,
     session::Session,
@@ -112,6 +122,8 @@ pub(crate) struct Path {
     pub(crate) client: SockAddr,
     /// The address of ours that the client connected to.
     pub(crate) server: SockAddr,
+    /// The memory that its host may make us take.
+    pub(crate) budget: Arc<Budget>,
     /// How many connections the path will have.
     pub(crate) cid_num: u16,
     /// Its heartbeat; runs while the path is connected.
@@ -131,12 +143,19 @@ pub(crate) struct Path {
     /// Regions were registered, or the path is being closed.
     #[pin]
     pub(crate) registered: Completion,
+    /// The path is forgotten.
+    #[pin]
+    pub(crate) gone: Completion,
     /// What the client calls itself, from the info request to the work on it.
     #[pin]
     pub(crate) name: IrqSpinLock<Option<SessionName>>,
     /// Why the path was closed, from then on.
     #[pin]
     reason: IrqSpinLock<Option<Reason>>,
+    /// What the work item goes on with: requests that waited for their turn and have it now, and
+    /// fences.
+    #[pin]
+    pub(crate) later: Waiting,
     /// Everything heavy.
     #[pin]
     pub(crate) setup: Mutex<Setup>,
@@ -144,6 +163,8 @@ pub(crate) struct Path {
     info_work: Work<Path, INFO>,
     #[pin]
     close_work: Work<Path, CLOSE>,
+    #[pin]
+    later_work: Work<Path, LATER>,
     #[pin]
     timer: DelayedWork<Path, TIMER>,
 }
@@ -156,10 +177,13 @@ const MAX_JOINING: u32 = 4;
 const INFO: u64 = 1;
 const CLOSE: u64 = 2;
 pub(crate) const TIMER: u64 = 3;
+/// And what cannot be done in a completion.
+const LATER: u64 = 4;
 
 impl_has_work! {
     impl HasWork<Self, 1> for Path { self.info_work }
     impl HasWork<Self, 2> for Path { self.close_work }
+    impl HasWork<Self, 4> for Path { self.later_work }
 }
 
 impl_has_delayed_work! {
@@ -172,6 +196,7 @@ impl Path {
     pub(crate) fn new(
         shared: &Arc<Shared>,
         session: &Arc<Session>,
+        budget: Arc<Budget>,
         request: &ConnectRequest,
         client: SockAddr,
         server: SockAddr,
@@ -186,6 +211,7 @@ impl Path {
                 shared: shared.clone(),
                 client,
                 server,
+                budget,
                 cid_num: request.cid_num(),
                 heartbeat,
                 stats,
@@ -195,8 +221,10 @@ impl Path {
                 joining: Atomic::new(0),
                 ops <- Gate::new(),
                 registered <- Completion::new(),
+                gone <- Completion::new(),
                 name <- new_irq_spinlock!(None, "rtrs_server::Path::name"),
                 reason <- new_irq_spinlock!(None, "rtrs_server::Path::reason"),
+                later <- Waiting::new(),
                 setup <- new_mutex!(
                     Setup {
                         pool: None,
@@ -207,6 +235,7 @@ impl Path {
                 ),
                 info_work <- new_work!("rtrs_server::Path::info"),
                 close_work <- new_work!("rtrs_server::Path::close"),
+                later_work <- new_work!("rtrs_server::Path::later"),
                 timer <- new_delayed_work!("rtrs_server::Path::timer"),
             }),
             GFP_KERNEL,
@@ -239,6 +268,14 @@ impl Path {
     /// The client made progress in establishing the path.
     pub(crate) fn progress(&self) {
         self.progress_ms.store(time::now_ms(), Relaxed);
+    }
+
+    /// Whether the client gives no sign of life: the path is not served, or nothing has been heard
+    /// for two intervals of the heartbeat, in which the client was asked.
+    pub(crate) fn is_silent(&self) -> bool {
+        let interval = u64::from(self.session.heartbeat.limits().interval_ms());
+        let quiet = interval.saturating_mul(2);
+        !self.is_connected() || self.heartbeat.silence_ms().is_some_and(|ms| ms > quiet)
     }
 
     /// Takes one of the few turns that there are for connect requests; none if they are taken.
@@ -289,6 +326,33 @@ impl Path {
             .enqueue::<_, INFO>(self.clone());
     }
 
+    /// Has the work item go on with a request. Any context.
+    pub(crate) fn postpone(self: &Arc<Self>, op: KBox<Op>) {
+        match self.later.push(op) {
+            Ok(()) => self.queue_later(),
+            Err(op) => op.release(),
+        }
+    }
+
+    /// Something was put into [`Self::later`]. Any context.
+    pub(crate) fn queue_later(self: &Arc<Self>) {
+        // If it is queued already, it has not looked yet.
+        let _ = self.queue().enqueue::<_, LATER>(self.clone());
+    }
+
+    /// Ends what the work item has not begun with. Called when the path is no longer connected.
+    pub(crate) fn flush_later(&self) {
+        self.later.close();
+        while let Some(op) = self.later.pop() {
+            let next = match op.fence {
+                Some(_) => None,
+                None => op.over(),
+            };
+            op.release();
+            resume(next);
+        }
+    }
+
     /// Starts the timer that closes the path unless it is established in time.
     pub(crate) fn start_timer(self: &Arc<Self>, ms: u32) {
         // It is queued once at the beginning, and by itself.
@@ -309,6 +373,25 @@ impl WorkItem<CLOSE> for Path {
 
     fn run(this: Arc<Self>) {
         close::run(&this);
+    }
+}
+
+impl WorkItem<LATER> for Path {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        while let Some(op) = this.later.pop() {
+            if let Some(target) = op.fence {
+                fence::run(&this, op, target);
+                continue;
+            }
+            let user = op.link.as_ref().map(|link| link.user.clone());
+            // Dropping it gives the turn to the next one; nobody is told if the path is closing.
+            let operation = Operation::new(op);
+            if let Some(user) = user.filter(|_| this.is_connected()) {
+                user.request(operation);
+            }
+        }
     }
 }
 

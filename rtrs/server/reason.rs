@@ -18,6 +18,10 @@ pub(crate) enum Reason {
     Administrator,
     /// The server is being closed.
     Server,
+    /// The client lost this path, and wants to be sure that it is over.
+    Fenced,
+    /// The client has come again.
+    Replaced,
     /// The client was not established in time.
     Late,
     /// The client does not answer heartbeats.
@@ -37,7 +41,11 @@ impl Reason {
     pub(crate) fn is_ordinary(self) -> bool {
         matches!(
             self,
-            Self::Lost(Lost::Disconnected) | Self::Administrator | Self::Server
+            Self::Lost(Lost::Disconnected)
+                | Self::Administrator
+                | Self::Server
+                | Self::Fenced
+                | Self::Replaced
         )
     }
 }
@@ -49,6 +57,8 @@ impl fmt::Display for Reason {
             Self::Lost(lost) => write!(f, "connection lost ({lost:?})"),
             Self::Administrator => f.write_str("disconnected by the administrator"),
             Self::Server => f.write_str("the server is closed"),
+            Self::Fenced => f.write_str("the client has lost this path"),
+            Self::Replaced => f.write_str("the client has come again"),
             Self::Late => f.write_str("not established in time"),
             Self::Silent => f.write_str("the client is silent"),
             Self::Protocol(cid, what) => write!(f, "connection {cid}: {what}"),

@@ -4,7 +4,8 @@
 //!
 //! Looking up and adding are one step under one lock (weak points S12 to S14), and so is the
 //! reservation of a name. The number of sessions and paths is bounded; their memory is too, where it
-//! is allocated (S20, `budget.rs`). The caller holds the lock; nothing here waits for anybody.
+//! is allocated (S20, `budget.rs`). Each number has a limit for all clients and one for each host
+//! they come from. The caller holds the lock; nothing here waits for anybody.
 //!
 //! A session belongs to whoever knows its identifier, which travels in clear: a second path may
 //! come from another address of the same client, so the address proves nothing (S33). The
@@ -24,11 +25,15 @@ use kernel_ext::{
 use rtrs_proto::{
     limits,
     ConnectRequest,
-    SessionName, //
+    SessionName,
+    Uuid, //
 };
 
 use crate::{
+    operation::Op,
     path::Path,
+    peer::Peers,
+    reason::Reason,
     server::Shared,
     session::Session, //
 };
@@ -44,6 +49,7 @@ struct Entry {
 /// All sessions of a server.
 pub(crate) struct Registry {
     entries: KVec<Entry>,
+    peers: Peers,
     closed: bool,
 }
 
@@ -52,6 +58,7 @@ impl Registry {
     pub(crate) const fn new() -> Self {
         Self {
             entries: KVec::new(),
+            peers: Peers::new(),
             closed: false,
         }
     }
@@ -90,10 +97,14 @@ impl Registry {
             Some(at) => at,
             None if !request.first_conn() => return Err(ENXIO),
             None => {
-                self.room(shared)?;
+                self.room_for_session(shared, &client)?;
                 // An entry without a path must not stay; `add` removes it again on failure.
                 let features = request.features().and(shared.config.features);
-                let session = Session::new(request.session(), features)?;
+                let session = Session::new(
+                    request.session(),
+                    features,
+                    shared.config.params.depth().get(),
+                )?;
                 let entry = Entry {
                     session,
                     name: None,
@@ -118,7 +129,7 @@ impl Registry {
         }
         let result = self.add(at, shared, request, client, server);
         if result.is_err() {
-            self.entries.retain(|entry| !entry.paths.is_empty());
+            self.tidy();
         }
         result
     }
@@ -129,12 +140,38 @@ impl Registry {
             .position(|entry| entry.session.uuid == request.session())
     }
 
-    /// Whether there is room for one more path.
-    fn room(&self, shared: &Shared) -> Result {
-        if self.paths().count() >= shared.config.max_paths {
+    /// Whether there is room for one more path from `client`.
+    fn room(&self, shared: &Shared, client: &SockAddr) -> Result {
+        let config = &shared.config;
+        let own = self.paths().filter(|path| path.client.same_host(client));
+        if self.paths().count() >= config.max_paths || own.count() >= config.max_paths_per_peer {
             return Err(ENOMEM);
         }
         Ok(())
+    }
+
+    /// Whether there is room for one more session from `client`.
+    fn room_for_session(&self, shared: &Shared, client: &SockAddr) -> Result {
+        let config = &shared.config;
+        let is_own = |entry: &&Entry| {
+            let mut paths = entry.paths.iter();
+            paths.any(|path| path.client.same_host(client))
+        };
+        let own = self.entries.iter().filter(is_own).count();
+        if self.entries.len() >= config.max_sessions || own >= config.max_sessions_per_peer {
+            return Err(ENOMEM);
+        }
+        self.room(shared, client)
+    }
+
+    /// Forgets sessions without paths, and hosts without any.
+    fn tidy(&mut self) {
+        self.entries.retain(|entry| !entry.paths.is_empty());
+        let entries = &self.entries;
+        self.peers.retain(|host| {
+            let mut paths = entries.iter().flat_map(|entry| entry.paths.iter());
+            paths.any(|path| path.client.same_host(host))
+        });
     }
 
     /// Adds a path to the session at `at`.
@@ -157,14 +194,40 @@ impl Registry {
         {
             return Err(EEXIST);
         }
-        self.room(shared)?;
+        self.room(shared, &client)?;
+        let limit = shared.config.max_memory_per_peer;
+        let budget = self.peers.budget(&client, &shared.budget, limit)?;
         let entry = self.entries.get_mut(at).ok_or(ENXIO)?;
-        let path = Path::new(shared, &entry.session, request, client, server)?;
+        let path = Path::new(shared, &entry.session, budget, request, client, server)?;
         entry.paths.push(path.clone(), GFP_KERNEL)?;
         // Nobody can close the path before the lock is released, so the timer is there when the
         // close work cancels it.
         path.start_timer(shared.config.setup_timeout_ms);
         Ok(path)
+    }
+
+    /// The paths of the session that has the name `name`, if it is a dead one of the client of
+    /// `path`: from the same host, and nothing has been heard of any of its paths for two intervals
+    /// of the heartbeat (weak point S34). None otherwise.
+    pub(crate) fn dead_namesake(
+        &self,
+        path: &Arc<Path>,
+        name: &SessionName,
+    ) -> Result<KVec<Arc<Path>>> {
+        let mut dead = KVec::new();
+        let namesake = self.entries.iter().find(|entry| {
+            !Arc::ptr_eq(&entry.session, &path.session) && entry.name.as_ref() == Some(name)
+        });
+        let Some(entry) = namesake else {
+            return Ok(dead);
+        };
+        for other in &entry.paths {
+            if !other.client.same_host(&path.client) || !other.is_silent() {
+                return Ok(KVec::new());
+            }
+            dead.push(other.clone(), GFP_KERNEL)?;
+        }
+        Ok(dead)
     }
 
     /// Gives the session of `path` its name.
@@ -196,12 +259,38 @@ impl Registry {
         }
     }
 
+    /// Lines up the fence `op`, which came by `path`, for the path `target` of the same session,
+    /// which is returned; none if the fence came too late for its own path. Gives the fence back
+    /// if there is no such path.
+    pub(crate) fn fence(
+        &mut self,
+        path: &Arc<Path>,
+        op: KBox<Op>,
+        target: Uuid,
+    ) -> Result<Option<Arc<Path>>, KBox<Op>> {
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| Arc::ptr_eq(&entry.session, &path.session))
+            .and_then(|entry| entry.paths.iter().find(|other| other.uuid == target));
+        let Some(other) = found else {
+            return Err(op);
+        };
+        match path.session.fences.push(op) {
+            Ok(()) => Ok(Some(other.clone())),
+            Err(op) => {
+                op.release();
+                Ok(None)
+            }
+        }
+    }
+
     /// Forgets a path, and its session with its last path.
     pub(crate) fn remove(&mut self, path: &Arc<Path>) {
         for entry in self.entries.iter_mut() {
             entry.paths.retain(|other| !Arc::ptr_eq(other, path));
         }
-        self.entries.retain(|entry| !entry.paths.is_empty());
+        self.tidy();
     }
 }
 
@@ -212,6 +301,13 @@ fn join(
     client: &SockAddr,
     server: &SockAddr,
 ) -> Result<Arc<Path>> {
+    // The client has begun anew with a path that was served until now: it knows more than we do.
+    // It is told to come again, and gets its path when the old one is over, with all its requests
+    // (weak point S34). Only from the same host: the identifier travels in clear.
+    if request.cid() == 0 && path.is_connected() && path.client.same_host(client) {
+        path.close(Reason::Replaced);
+        return Err(reset());
+    }
     let fits = path.is_connecting()
         && path.cid_num == request.cid_num()
         && same_pair(&path, client, server);

@@ -10,13 +10,14 @@
 //!
 //! - [`server`]: the listeners, and what all paths share;
 //! - [`registry`]: all sessions and paths, and who may join them;
-//! - [`budget`]: the memory that clients may make the server take;
+//! - [`budget`], [`peer`]: the memory that clients may make the server take, together and each;
 //! - [`session`]: one client, as its user and sysfs see it;
 //! - [`path`]: one address pair, its states and its work items;
 //! - [`connect`], [`info`], [`close`], [`reason`]: the beginning and the end of a path;
 //! - [`connection`]: one queue pair, and what its completions mean;
 //! - [`chunk`]: the memory of a path;
 //! - [`operation`], [`respond`], [`fifo`]: a request, its answer, and waiting for room;
+//! - [`turns`], [`fence`]: requests that are sent again on another path;
 //! - [`notice`]: speaking without being asked;
 //! - [`sysfs`], [`params`], [`ulp`]: what administrators and users see.
 //!
@@ -34,12 +35,14 @@ mod chunk;
 mod close;
 mod connect;
 mod connection;
+mod fence;
 mod fifo;
 mod info;
 mod notice;
 mod operation;
 mod params;
 mod path;
+mod peer;
 mod reason;
 mod registry;
 mod respond;
@@ -47,6 +50,7 @@ mod server;
 mod session;
 mod stats;
 mod sysfs;
+mod turns;
 mod ulp;
 
 use kernel::{

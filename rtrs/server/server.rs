@@ -38,18 +38,23 @@ use kernel_ext::{
 use rtrs_core::global::Global;
 use rtrs_proto::{
     limits,
-    SessionName, //
+    SessionName,
+    Uuid, //
 };
 
 use crate::{
     budget::Budget,
     connect::Acceptor,
+    operation::Op,
     params::Config,
     path::Path,
     reason::Reason,
     registry::Registry,
     ulp::Ulp, //
 };
+
+/// Milliseconds that a client waits for each path of its own dead session to be over.
+const REPLACE_TIMEOUT_MS: u32 = 5000;
 
 /// What the module has exactly once.
 pub(crate) struct Context {
@@ -89,18 +94,48 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Gives the session of `path` its name; see [`Registry::reserve_name`].
+    /// Gives the session of `path` its name; see [`Registry::reserve_name`]. If a dead session of
+    /// the same client has it, that one is closed first, and waited for. Sleeps.
     pub(crate) fn reserve_name(&self, path: &Arc<Path>, name: &SessionName) -> Result {
+        let dead = {
+            let mut registry = self.registry.lock();
+            match registry.reserve_name(path, name) {
+                Err(EPERM) => registry.dead_namesake(path, name)?,
+                result => return result,
+            }
+        };
+        for other in &dead {
+            other.close(Reason::Replaced);
+        }
+        // A backend may hold on to one; the client then has to come again.
+        for other in &dead {
+            other.gone.wait_timeout(REPLACE_TIMEOUT_MS);
+        }
         self.registry.lock().reserve_name(path, name)
     }
 
-    /// Forgets a path that was taken down.
+    /// Forgets a path that was taken down, and tells those who waited for that.
     pub(crate) fn forget(&self, path: &Arc<Path>) {
-        let mut registry = self.registry.lock();
-        registry.remove(path);
-        if registry.is_finished() {
+        let finished = {
+            let mut registry = self.registry.lock();
+            registry.remove(path);
+            registry.is_finished()
+        };
+        path.session.fences.passed(path.uuid);
+        path.gone.complete_all();
+        if finished {
             self.finished.complete_all();
         }
+    }
+
+    /// Lines up a fence; see [`Registry::fence`].
+    pub(crate) fn fence(
+        &self,
+        path: &Arc<Path>,
+        op: KBox<Op>,
+        target: Uuid,
+    ) -> Result<Option<Arc<Path>>, KBox<Op>> {
+        self.registry.lock().fence(path, op, target)
     }
 
     /// The user of the transport.

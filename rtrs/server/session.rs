@@ -39,6 +39,7 @@ use rtrs_proto::{
 };
 
 use crate::{
+    fence::Fences,
     notice::{
         Outlet,
         SessionLink, //
@@ -51,6 +52,7 @@ use crate::{
         PathFiles,
         SessionFiles, //
     },
+    turns::Turns,
     ulp::{
         SessionFacts,
         UlpSession, //
@@ -85,13 +87,20 @@ pub(crate) struct Session {
     /// Where notices may go: the paths that serve. Taken alone.
     #[pin]
     outlets: Mutex<KVec<Outlet>>,
+    /// Whose turn it is, by chunk index.
+    #[pin]
+    pub(crate) turns: Turns,
+    /// Fences that wait for the end of a path.
+    #[pin]
+    pub(crate) fences: Fences,
     #[pin]
     inner: Mutex<Inner>,
 }
 
 impl Session {
     /// A session without paths. Process context.
-    pub(crate) fn new(uuid: Uuid, features: Features) -> Result<Arc<Self>> {
+    pub(crate) fn new(uuid: Uuid, features: Features, depth: u16) -> Result<Arc<Self>> {
+        let turns = Turns::new(depth)?;
         let heartbeat = Arc::new(Settings::new(params::heartbeat()?), GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -99,6 +108,8 @@ impl Session {
                 features,
                 heartbeat,
                 outlets <- new_mutex!(KVec::new(), "rtrs_server::Session::outlets"),
+                turns <- turns,
+                fences <- Fences::new(),
                 inner <- new_mutex!(
                     Inner {
                         up: 0,

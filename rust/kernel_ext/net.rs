@@ -138,6 +138,11 @@ impl SockAddr {
             && self.scope == other.scope
     }
 
+    /// The address in network order: the first four bytes for IPv4, all for IPv6 and GIDs.
+    pub const fn octets(&self) -> [u8; 16] {
+        self.addr
+    }
+
     /// The first four bytes.
     fn v4_bytes(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.addr;

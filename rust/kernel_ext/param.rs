@@ -11,7 +11,10 @@
 //! - [`param_str!`](crate::param_str): `NAME.with(|bytes| ..)` and `NAME.copy()`.
 //!
 //! Parameters are set while the module is loaded, before its `init` runs, and never change
-//! afterwards: no file can be written. The macros must be used in a crate with `module!`.
+//! afterwards: no file can be written. The exception is
+//! [`param_live_str!`](crate::param_live_str), for what an administrator must be able to change
+//! while others depend on the module: `NAME.read(|bytes| ..)`. The macros must be used in a crate
+//! with `module!`.
 
 use core::cell::UnsafeCell;
 use kernel::{
@@ -203,6 +206,129 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
+/// A string parameter that can be written at any time, in a buffer of `MAX` bytes.
+///
+/// At most `MAX - 1` bytes; everything from the last newline on is cut; empty by default.
+pub struct LiveText<const MAX: usize> {
+    set: UnsafeCell<Set<MAX>>,
+    check: fn(&[u8]) -> Result,
+    /// The module whose lock the parameter code takes.
+    module: *mut bindings::module,
+}
+
+// SAFETY: the value is read and written with the lock for the module's parameters held only; the
+// pointer is that of a static.
+unsafe impl<const MAX: usize> Sync for LiveText<MAX> {}
+
+impl<const MAX: usize> LiveText<MAX> {
+    /// The C operations of a text parameter of this size.
+    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
+        flags: 0,
+        set: Some(Self::set_callback),
+        get: Some(Self::get_callback),
+        free: None,
+    };
+
+    /// An empty parameter with the function that may refuse a value; for the macro, which knows
+    /// `module`, its own.
+    #[doc(hidden)]
+    pub const fn new(check: fn(&[u8]) -> Result, module: *mut bindings::module) -> Self {
+        Self {
+            set: UnsafeCell::new(Set {
+                buffer: [0; MAX],
+                len: 0,
+            }),
+            check,
+            module,
+        }
+    }
+
+    /// Calls `f` with the value, which cannot change meanwhile. Sleeps; `f` must not get here
+    /// again.
+    pub fn read<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: the module is the one this code is part of, by the macro.
+        unsafe { bindings::kernel_param_lock(self.module) };
+        // SAFETY: the lock is held, so nobody writes.
+        let set = unsafe { &*self.set.get() };
+        let result = f(set.buffer.get(..set.len).unwrap_or(&[]));
+        // SAFETY: taken above, and `f` cannot have given it back.
+        unsafe { bindings::kernel_param_unlock(self.module) };
+        result
+    }
+
+    /// The operations, for the entry that the macro makes.
+    #[doc(hidden)]
+    pub const fn ops() -> &'static bindings::kernel_param_ops {
+        &Self::OPS
+    }
+
+    /// The address for the callbacks.
+    #[doc(hidden)]
+    pub const fn as_void_ptr(&'static self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// # Safety
+    ///
+    /// Called by the parameter code with the entry of a `LiveText<MAX>` and with null or a C
+    /// string, with the lock held.
+    unsafe extern "C" fn set_callback(
+        value: *const c_char,
+        param: *const bindings::kernel_param,
+    ) -> c_int {
+        if value.is_null() {
+            return EINVAL.to_errno();
+        }
+        // SAFETY: the macro stored the address of a static `LiveText<MAX>` in the entry.
+        let text = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<LiveText<MAX>>() };
+        // SAFETY: not null, so it is a C string, valid during the call.
+        let given = unsafe { CStr::from_char_ptr(value) }.to_bytes();
+        if given.len() >= MAX {
+            return EINVAL.to_errno();
+        }
+        let end = given
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .unwrap_or(given.len());
+        let value = given.get(..end).unwrap_or(given);
+        if let Err(error) = (text.check)(value) {
+            return error.to_errno();
+        }
+        // SAFETY: the lock is held by the caller, so there is no other reference.
+        let set = unsafe { &mut *text.set.get() };
+        if let Some(to) = set.buffer.get_mut(..value.len()) {
+            to.copy_from_slice(value);
+            set.len = value.len();
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the parameter code with the entry of a `LiveText<MAX>` and a buffer of one page,
+    /// with the lock held.
+    unsafe extern "C" fn get_callback(
+        buffer: *mut c_char,
+        param: *const bindings::kernel_param,
+    ) -> c_int {
+        // SAFETY: the macro stored the address of a static `LiveText<MAX>` in the entry.
+        let text = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<LiveText<MAX>>() };
+        // SAFETY: the lock is held by the caller, so nobody writes.
+        let set = unsafe { &*text.set.get() };
+        // A page must not be filled to the last byte, and the newline needs one.
+        let len = set.len.min(MAX).min(PAGE_SIZE - 2);
+        // SAFETY:
+        // - `len` is at most the length of the source, and with the newline less than a page.
+        // - a static and the caller's page do not overlap.
+        unsafe {
+            core::ptr::copy_nonoverlapping(set.buffer.as_ptr(), buffer.cast::<u8>(), len);
+            buffer.cast::<u8>().add(len).write(b'\n');
+        }
+        // Less than a page.
+        len.wrapping_add(1) as c_int
+    }
+}
+
 /// The bytes of a string as an array, for the statics that `modinfo` reads.
 #[doc(hidden)]
 pub const fn array<const N: usize>(text: &str) -> [u8; N] {
@@ -221,6 +347,9 @@ pub const fn array<const N: usize>(text: &str) -> [u8; N] {
 #[macro_export]
 macro_rules! __register_param {
     ($name:ident, $ops:expr, $type:literal, $file:literal, $description:literal) => {
+        $crate::__register_param!($name, $ops, $type, $file, $description, 0o444);
+    };
+    ($name:ident, $ops:expr, $type:literal, $file:literal, $description:literal, $perm:literal) => {
         const _: () = {
             #[link_section = "__param"]
             #[used(compiler)]
@@ -230,7 +359,7 @@ macro_rules! __register_param {
                     // Only the address of this module's own descriptor is taken.
                     mod_: (&raw const ::kernel::bindings::__this_module).cast_mut(),
                     ops: $ops,
-                    perm: 0o444,
+                    perm: $perm,
                     level: -1,
                     flags: 0,
                     __bindgen_anon_1: ::kernel::bindings::kernel_param__bindgen_ty_1 {
@@ -319,9 +448,30 @@ macro_rules! param_str {
     };
 }
 
+/// Defines a string parameter that root can write at any time.
+///
+/// `param_live_str! { NAME, max 1024, "file_name", "what it is", check: function }`; empty by
+/// default. See [`param_str!`](crate::param_str) for the rest, and [`LiveText`](crate::param::LiveText).
+#[macro_export]
+macro_rules! param_live_str {
+    ($(#[$meta:meta])* $vis:vis $name:ident, max $max:expr,
+     $file:literal, $description:literal, check: $check:expr $(,)?) => {
+        $(#[$meta])*
+        $vis static $name: $crate::param::LiveText<{ $max }> = $crate::param::LiveText::new(
+            $check,
+            // Only the address of this module's own descriptor is taken.
+            (&raw const ::kernel::bindings::__this_module).cast_mut(),
+        );
+        $crate::__register_param!(
+            $name, $crate::param::LiveText::<{ $max }>::ops(), "string", $file, $description, 0o644
+        );
+    };
+}
+
 pub use crate::{
     param_bool,
     param_int,
+    param_live_str,
     param_str,
     param_u16, //
 };

@@ -34,7 +34,7 @@ check_eq "access_mode" rw "$(cat "$rnbd/access_mode")"
 check_eq "size" "$(blockdev --getsz /dev/ram0)" "$(blockdev --getsz "/dev/$disk")"
 check_eq "link in ctl/devices" "$disk" "$(basename "$(readlink "$RNBD_CTL/devices/!dev!ram0@loop")")"
 check_eq "max_segments" 128 "$(cat "/sys/block/$disk/queue/max_segments")"
-check_eq "max_hw_sectors_kb" 124 "$(cat "/sys/block/$disk/queue/max_hw_sectors_kb")"
+check_eq "max_hw_sectors_kb" 128 "$(cat "/sys/block/$disk/queue/max_hw_sectors_kb")"
 srv=/sys/devices/virtual/rnbd-server/ctl/devices/ram0
 check_eq "server: mapping_path" /dev/ram0 "$(cat "$srv/sessions/loop/mapping_path")"
 check_eq "server: access_mode" rw "$(cat "$srv/sessions/loop/access_mode")"
