@@ -69,6 +69,18 @@ impl Op {
         }
     }
 
+    /// The word for the operation in sysfs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Discard => "discard",
+            Self::SecureErase => "secure_erase",
+            Self::WriteZeroes => "write_zeroes",
+        }
+    }
+
     /// Whether data travels with the operation, in either direction.
     #[inline]
     pub const fn has_data(self) -> bool {

@@ -26,6 +26,7 @@ pub mod message;
 pub mod open_ext;
 pub mod response;
 pub mod search_path;
+pub mod stats;
 #[path = "../wire.rs"]
 mod wire;
 

@@ -301,3 +301,30 @@ fn flags_for_a_request() {
     assert_eq!(word(Op::WriteZeroes, false, false, false, true), 0x805);
     assert_eq!(word(Op::WriteZeroes, true, false, false, false), 0x105);
 }
+
+#[test]
+fn latency_classes() {
+    use rnbd_proto::stats::*;
+    let table = [
+        (0, 0),
+        (999, 0),
+        (1_000, 1),
+        (1_999, 1),
+        (2_000, 2),
+        (3_999, 2),
+        (4_000, 3),
+        (1_000_000, 10),
+        (1_024_000, 11),
+        (4_194_303_999, 22),
+        (4_194_304_000, 23),
+        (u64::MAX, 23),
+    ];
+    for (ns, class) in table {
+        assert_eq!(latency_class(ns), class, "{ns} ns");
+    }
+    for (at, op) in OPS.iter().enumerate() {
+        assert_eq!(*op as usize, at);
+    }
+    let names = OPS.map(Op::as_str).join(" ");
+    assert_eq!(names, "read write flush discard secure_erase write_zeroes");
+}
