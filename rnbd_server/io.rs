@@ -12,6 +12,8 @@ use block_bio::{
     BackendLimits,
     BioFlags,
     BioOp,
+    FileIo,
+    FileOwner,
     Io,
     Owner, //
 };
@@ -31,7 +33,12 @@ use rnbd_proto::{
 };
 use rtrs_server::Operation;
 
-use crate::mapping::Mapping;
+use crate::{
+    backend::Route,
+    mapping::Mapping,
+    session::Session,
+    stats::Begun, //
+};
 
 /// Bytes of a sector, the unit of all positions on the wire (`spec` of the IO message).
 const SECTOR: u64 = 512;
@@ -80,66 +87,146 @@ impl Pool {
     }
 }
 
-/// What belongs to a bio in flight: the request to answer and the mapping it counts for.
+/// Idle requests through the page cache, of one mapping.
+#[pin_data]
+pub(crate) struct CachePool {
+    #[pin]
+    idle: IrqSpinLock<KVec<Pin<KBox<FileIo<InFlight>>>>>,
+}
+
+impl CachePool {
+    /// Allocates `depth` requests. Process context.
+    pub(crate) fn new(depth: usize) -> Result<Arc<Self>> {
+        let mut idle = KVec::with_capacity(depth, GFP_KERNEL)?;
+        for _ in 0..depth {
+            idle.push(FileIo::new()?, GFP_KERNEL)?;
+        }
+        Arc::pin_init(
+            pin_init!(Self {
+                idle <- new_irq_spinlock!(idle),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// As [`Pool::take`].
+    fn take(&self) -> Result<Pin<KBox<FileIo<InFlight>>>> {
+        if let Some(io) = self.idle.lock().pop() {
+            return Ok(io);
+        }
+        FileIo::new()
+    }
+
+    fn give(&self, io: Pin<KBox<FileIo<InFlight>>>) {
+        // What does not fit was allocated on top; it is freed outside the lock.
+        let surplus = self.idle.lock().push_within_capacity(io).err();
+        drop(surplus);
+    }
+}
+
+/// What belongs to a request at its backend: the request to answer and the mapping it counts for.
 pub(crate) struct InFlight {
     operation: Operation,
     mapping: Arc<Mapping>,
+    begun: Begun,
 }
 
-impl Owner for InFlight {
-    fn done(io: KBox<Io<Self>>, payload: Self, errno: i32) {
-        let Self { operation, mapping } = payload;
-        mapping.pool.give(io);
+impl InFlight {
+    fn end(self, errno: i32) {
+        let Self {
+            operation,
+            mapping,
+            begun,
+        } = self;
+        mapping.stats.end(begun, errno);
         operation.respond(errno);
         mapping.gate.leave();
     }
 }
 
+impl Owner for InFlight {
+    fn done(io: KBox<Io<Self>>, payload: Self, errno: i32) {
+        payload.mapping.pool.give(io);
+        payload.end(errno);
+    }
+}
+
+impl FileOwner for InFlight {
+    fn done(io: Pin<KBox<FileIo<Self>>>, payload: Self, errno: i32) {
+        if let Some(cache) = &payload.mapping.cache {
+            cache.give(io);
+        }
+        payload.end(errno);
+    }
+}
+
 /// Carries out an IO message that is well-formed, on `mapping`. Answers it in any case.
-pub(crate) fn submit(operation: Operation, mapping: Arc<Mapping>, io: &rnbd_proto::Io) {
+pub(crate) fn submit(
+    operation: Operation,
+    session: &Session,
+    mapping: Arc<Mapping>,
+    io: &rnbd_proto::Io,
+) {
     if !mapping.gate.enter() {
         operation.respond(-errno::ENOTCONN);
         return;
     }
-    let Some(backend) = mapping.backend.get() else {
+    // Inside the gate, so the backend stays until the answer.
+    if let Err((operation, errno)) = start(operation, session, &mapping, io) {
+        mapping.stats.refuse(io.op);
+        operation.respond(errno);
         mapping.gate.leave();
-        operation.respond(-errno::ENOTCONN);
-        return;
+    }
+}
+
+/// Hands a request to the backend. On error it comes back, with the negative errno to answer.
+fn start(
+    operation: Operation,
+    session: &Session,
+    mapping: &Arc<Mapping>,
+    io: &rnbd_proto::Io,
+) -> Result<(), (Operation, i32)> {
+    let Some(backend) = mapping.backend.get() else {
+        return Err((operation, -errno::ENOTCONN));
     };
     let read_only = mapping.mode == AccessMode::Ro || backend.is_read_only();
     let op = match check(read_only, io, backend.sectors(), &backend.limits()) {
         Ok(op) => op,
-        Err(errno) => {
-            drop(backend);
-            operation.respond(errno);
-            mapping.gate.leave();
-            return;
-        }
+        Err(errno) => return Err((operation, errno)),
     };
     let data = match io.op {
         Op::Read | Op::Write => operation.segment(),
         _ => None,
     };
-    let bio = match mapping.pool.take() {
-        Ok(bio) => bio,
-        Err(_) => {
-            drop(backend);
-            operation.respond(-errno::ENOMEM);
-            mapping.gate.leave();
-            return;
+    let flags = flags(io.op, io.flags);
+    match backend.route() {
+        Route::Bio(device) => {
+            let Ok(bio) = mapping.pool.take() else {
+                return Err((operation, -errno::ENOMEM));
+            };
+            let flight = InFlight {
+                operation,
+                mapping: mapping.clone(),
+                begun: mapping.stats.begin(io.op, io.size),
+            };
+            let prio = priority(io.prio);
+            bio.submit(device, op, flags, io.sector, io.size, data, prio, flight);
         }
-    };
-    Io::submit(
-        bio,
-        &backend,
-        op,
-        flags(io.op, io.flags),
-        io.sector,
-        io.size,
-        data,
-        priority(io.prio),
-        InFlight { operation, mapping },
-    );
+        Route::Cache(target) => {
+            let taken = mapping.cache.as_ref().map(|cache| cache.take());
+            let Some(Ok(request)) = taken else {
+                return Err((operation, -errno::ENOMEM));
+            };
+            let flight = InFlight {
+                operation,
+                mapping: mapping.clone(),
+                begun: mapping.stats.begin(io.op, io.size),
+            };
+            let queue = session.exports.cache().queue();
+            request.submit(queue, target, op, flags, io.sector, io.size, data, flight);
+        }
+    }
+    Ok(())
 }
 
 /// Decides whether the device may be asked for this. The errors are negative errnos.

@@ -10,12 +10,15 @@
 //! context: the last reference may be dropped there, so what must sleep to be freed is taken
 //! out in [`Mapping::close`].
 
-use block_bio::BlockDevice;
 use core::fmt::Write;
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -29,26 +32,53 @@ use kernel_ext::{
         Dir,
         File,
         Files,
-        Page, //
+        Page,
+        StoreContext, //
     },
 };
 use rnbd_proto::{
     AccessMode,
     DeviceName, //
 };
+use rtrs_server::SessionLink;
 
 use crate::{
-    export::Exports,
-    io::Pool, //
+    backend::{
+        Backend,
+        Key, //
+    },
+    export::{
+        is_one,
+        Exports,
+        Share, //
+    },
+    io::{
+        CachePool,
+        Pool, //
+    },
+    session::Session,
+    stats::Stats, //
 };
 
-/// What the files of a mapping show.
+/// What the files of a mapping show and do.
 pub(crate) struct MappingFiles {
+    id: u32,
     mode: AccessMode,
     name: DeviceName,
+    session: Arc<Session>,
 }
 
 impl MappingFiles {
+    /// The session that has the mapping.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How the device is mapped.
+    pub(crate) fn mode(&self) -> AccessMode {
+        self.mode
+    }
+
     fn access_mode(&self, page: &mut Page<'_>) -> Result {
         writeln!(page, "{}", self.mode.as_str()).map_err(|_| EINVAL)
     }
@@ -63,92 +93,137 @@ impl MappingFiles {
         page.bytes(b"\n");
         Ok(())
     }
+
+    fn force_close_usage(&self, page: &mut Page<'_>) -> Result {
+        page.bytes(b"Usage: echo 1 > force_close\n");
+        Ok(())
+    }
+
+    /// Closes the mapping whatever its client thinks; returns when it is closed.
+    fn force_close(&self, text: &[u8], context: &StoreContext<'_>) -> Result {
+        if !is_one(text) {
+            return Err(EINVAL);
+        }
+        // Closing removes this file and waits for its functions, so it has to go first. Whoever
+        // does not get it finds the mapping being closed by somebody else.
+        if !context.remove_self() {
+            return Ok(());
+        }
+        self.session.force_close(self.id)
+    }
 }
 
 impl Files for MappingFiles {
     const FILES: &'static [File<Self>] = &[
-        File {
-            name: c"access_mode",
-            show: Some(Self::access_mode),
-            store: None,
-        },
-        File {
-            name: c"read_only",
-            show: Some(Self::read_only),
-            store: None,
-        },
-        File {
-            name: c"mapping_path",
-            show: Some(Self::mapping_path),
-            store: None,
-        },
+        File::read_only(c"access_mode", Self::access_mode),
+        File::read_only(c"read_only", Self::read_only),
+        File::read_only(c"mapping_path", Self::mapping_path),
+        File::read_write(c"force_close", Self::force_close_usage, Self::force_close),
     ];
 }
+
+/// No size that a client can have been told.
+const UNKNOWN: u64 = u64::MAX;
 
 /// One device that one session has open.
 #[pin_data]
 pub(crate) struct Mapping {
     /// The id that the client uses; never used again within its session.
     pub(crate) id: u32,
-    /// The device number of the backend.
-    pub(crate) dev: u32,
+    /// What identifies the backend.
+    pub(crate) key: Key,
     /// What the client may do.
     pub(crate) mode: AccessMode,
     /// The name as the client gave it.
     pub(crate) name: DeviceName,
+    /// The number of this opening, which never comes again.
+    pub(crate) generation: u64,
     /// Memory for the requests of the session.
     pub(crate) pool: Arc<Pool>,
+    /// Memory for requests through the page cache, if that is how the IO is done.
+    pub(crate) cache: Option<Arc<CachePool>>,
+    /// Where requests are counted.
+    pub(crate) stats: Arc<Stats>,
     /// Requests in flight.
     #[pin]
     pub(crate) gate: Gate,
     /// The open backend until the mapping is closed.
     #[pin]
-    pub(crate) backend: ArcCell<BlockDevice>,
+    pub(crate) backend: ArcCell<Backend>,
+    /// The size in sectors that the client knows.
+    told: Atomic<u64>,
     #[pin]
     dir: Mutex<Option<Dir<MappingFiles>>>,
 }
 
 impl Mapping {
-    /// Registers `backend` with the exports and makes the mapping. Process context.
+    /// Makes a mapping of `backend` and its files. Process context; [`Exports::add`] registers
+    /// it and shows them.
     ///
     /// # Errors
     ///
-    /// As [`Exports::add`].
+    /// `ENOMEM`.
     pub(crate) fn new(
         id: u32,
         mode: AccessMode,
         name: DeviceName,
-        backend: Arc<BlockDevice>,
-        session: &CStr,
-        exports: &Exports,
-        pool: Arc<Pool>,
-    ) -> Result<Arc<Self>> {
+        backend: Arc<Backend>,
+        session: &Arc<Session>,
+        cache: Option<Arc<CachePool>>,
+        share: Share,
+    ) -> Result<(Arc<Self>, Arc<MappingFiles>)> {
         let files = Arc::new(
             MappingFiles {
+                id,
                 mode,
                 name: name.clone(),
+                session: session.clone(),
             },
             GFP_KERNEL,
         )?;
-        let dev = backend.dev();
-        let open = backend.clone();
         let mapping = Arc::pin_init(
             try_pin_init!(Self {
                 id,
-                dev,
+                key: backend.key(),
                 mode,
                 name,
-                pool,
+                generation: share.generation,
+                pool: session.pool.clone(),
+                cache,
+                stats: share.stats,
                 gate <- Gate::new(),
+                told: Atomic::new(backend.sectors()),
                 backend <- ArcCell::new(Some(backend)),
                 dir <- new_mutex!(None),
             }),
             GFP_KERNEL,
         )?;
-        // From here on only `close` takes the mapping out of the exports.
-        let dir = exports.add(&open, mode, session, files)?;
-        *mapping.dir.lock() = Some(dir);
-        Ok(mapping)
+        Ok((mapping, files))
+    }
+
+    /// Keeps the directory of the mapping.
+    pub(crate) fn show(&self, dir: Dir<MappingFiles>) {
+        *self.dir.lock() = Some(dir);
+    }
+
+    /// The client is being told this size.
+    pub(crate) fn told(&self, sectors: u64) {
+        self.told.store(sectors, Relaxed);
+    }
+
+    /// Sends a notice if the client does not know this size, or in any case. A client that
+    /// cannot be told now is tried again the next time; one that takes no notices is not.
+    pub(crate) fn tell(&self, sectors: u64, always: bool, link: &SessionLink) {
+        if always {
+            self.told(UNKNOWN);
+        }
+        if self.told.load(Relaxed) == sectors {
+            return;
+        }
+        match link.notice(self.id) {
+            Err(e) if e == EAGAIN => {}
+            _ => self.told(sectors),
+        }
     }
 
     /// Ends the mapping: no new request, the ones in flight are waited for, the backend is
@@ -158,7 +233,7 @@ impl Mapping {
         self.gate.wait_idle();
         let dir = self.dir.lock().take();
         if let Some(dir) = dir {
-            exports.remove(self.dev, self.mode, dir);
+            exports.remove(self, dir);
         }
         drop(self.backend.set(None));
     }

@@ -6,6 +6,7 @@
 
 use kernel::prelude::*;
 use kernel_ext::{
+    param_bool,
     param_str,
     param_u16, //
 };
@@ -25,6 +26,27 @@ param_str! {
     "dev_search_path",
     "Where the names of devices start; %SESSNAME% in it stands for the session (default: /)",
     check: check_search_path
+}
+
+param_bool! {
+    /// Whether a regular file is exported to a client that did not ask for file IO.
+    pub(crate) EXPORT_FILES = false,
+    "export_files",
+    "Export regular files also to clients that cannot ask for io_mode=fileio (default: N)"
+}
+
+param_bool! {
+    /// Whether devices are claimed for writing.
+    pub(crate) EXCLUSIVE = false,
+    "exclusive",
+    "Claim devices that are mapped for writing, so that this host cannot mount them (default: N)"
+}
+
+param_bool! {
+    /// Whether writing to a disk excludes writing to its partitions.
+    pub(crate) PARTITION_CONFLICTS = true,
+    "partition_conflicts",
+    "Count the writers of a disk and of its partitions together (default: Y)"
 }
 
 /// A path with its terminator has to fit.

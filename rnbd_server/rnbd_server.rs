@@ -7,8 +7,11 @@
 //! - [`session`]: what a client has open, and its messages;
 //! - [`open`]: from a name to a mapping;
 //! - [`mapping`]: one device of one session;
-//! - [`io`]: from an IO message to a bio and back;
+//! - [`backend`]: a block device or a file;
+//! - [`io`]: from an IO message to a bio or the page cache and back;
 //! - [`export`]: all exported devices, access rules and sysfs;
+//! - [`watch`]: devices that grow or shrink;
+//! - [`stats`]: what is counted of a device;
 //! - [`params`]: module parameters.
 //!
 //! RDMA is a word this crate has heard: everything it knows of a peer comes through
@@ -16,12 +19,15 @@
 
 #![forbid(unsafe_code)]
 
+mod backend;
 mod export;
 mod io;
 mod mapping;
 mod open;
 mod params;
 mod session;
+mod stats;
+mod watch;
 
 use kernel::{
     prelude::*,
@@ -73,6 +79,9 @@ impl Drop for RnbdServer {
     fn drop(&mut self) {
         // Ends all sessions; only then the exports are empty.
         drop(self.server.take());
+        watch::stop(&self.exports);
+        // The last requests on files are answered, but their work items may not have returned.
+        self.exports.cache().drain();
         // A worker may still hold the session whose last message it answered, and with it the
         // exports, which must not go on their own queue.
         self.exports.control().drain();

@@ -46,8 +46,10 @@ use rnbd_proto::{
 };
 use rtrs_server::{
     Direction,
+    Features,
     Operation,
     SessionFacts,
+    SessionLink,
     Ulp,
     UlpSession, //
 };
@@ -62,7 +64,10 @@ use crate::{
         Pool, //
     },
     mapping::Mapping,
-    open, //
+    open::{
+        self,
+        Refusal, //
+    }, //
 };
 
 /// Most devices that one session may have open at a time. The wire has room for more; a peer
@@ -136,6 +141,12 @@ pub(crate) struct Session {
     pub(crate) name: CString,
     pub(crate) exports: Arc<Exports>,
     pub(crate) pool: Arc<Pool>,
+    /// Requests that the client can have in flight, on the paths that are busy together.
+    pub(crate) depth: usize,
+    /// For speaking to the client without being asked.
+    pub(crate) link: SessionLink,
+    /// Whether the client has agreed on extensions of the block protocol.
+    extended: bool,
     /// The version that both speak; 0 before the client has said its own.
     version: Atomic<u32>,
     #[pin]
@@ -151,6 +162,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn new(facts: &SessionFacts<'_>, exports: &Arc<Exports>) -> Result<Arc<Self>> {
+        let depth = usize::from(facts.queue_depth).saturating_mul(BUSY_PATHS);
         let table = Arc::new(
             Table {
                 mappings: KVec::new(),
@@ -161,7 +173,10 @@ impl Session {
             try_pin_init!(Self {
                 name: directory_name(facts.name)?,
                 exports: exports.clone(),
-                pool: Pool::new(usize::from(facts.queue_depth).saturating_mul(BUSY_PATHS))?,
+                pool: Pool::new(depth)?,
+                depth,
+                link: facts.link.clone(),
+                extended: facts.features.has(Features::USER),
                 version: Atomic::new(0),
                 table <- ArcCell::new(Some(table)),
                 control <- new_mutex!(Control {
@@ -181,10 +196,10 @@ impl Session {
     }
 
     /// Opens a device for the client, or finds it open; see `open.rs`. Process context.
-    fn open(&self, message: &Open) -> Result<Arc<Mapping>> {
+    fn open(self: &Arc<Self>, message: &Open) -> Result<Arc<Mapping>, Refusal> {
         let mut control = self.control.lock();
         if control.closed {
-            return Err(ENOTCONN());
+            return Err(Refusal::from(ENOTCONN()));
         }
         let table = self.table()?;
         if let Some(known) = table.iter().find(|known| known.name == message.name) {
@@ -199,8 +214,19 @@ impl Session {
             }
             Err(e) => {
                 mapping.close(&self.exports);
-                Err(e)
+                Err(Refusal::from(e))
             }
+        }
+    }
+
+    /// Closes the device with the id because an administrator wants so; returns when its requests
+    /// are answered and the backend is closed. The client is not told: its requests are refused
+    /// from now on, and the id never comes back. Process context.
+    pub(crate) fn force_close(&self, id: u32) -> Result {
+        match self.close(id) {
+            // The session is gone, and the device with it.
+            Err(e) if e == ENOTCONN() => Ok(()),
+            result => result,
         }
     }
 
@@ -217,7 +243,7 @@ impl Session {
     }
 
     /// Answers an open or close message. Process context, may sleep for long.
-    fn control(&self, operation: Operation, message: &Message) {
+    fn control(self: &Arc<Self>, operation: Operation, message: &Message) {
         // Whatever is not an answer must not carry what the chunk held before.
         if operation.direction() == Direction::Read && operation.reply(&[]).is_err() {
             return;
@@ -226,10 +252,10 @@ impl Session {
             // An answer that cannot be sent must not leave the device open.
             Message::Open(_) if !has_room(&operation, OPEN_RSP_LEN) => -errno::EINVAL,
             Message::Open(open) => match self.open(open) {
-                Ok(mapping) => open::answer(&operation, &mapping),
-                Err(e) => {
-                    open::refused(self, open, e);
-                    e.to_errno()
+                Ok(mapping) => open::answer(&operation, &mapping, open),
+                Err(refusal) => {
+                    open::refused(self, open, &refusal);
+                    refusal.errno()
                 }
             },
             Message::Close(close) => match self.close(close.device_id) {
@@ -309,7 +335,7 @@ impl UlpSession for Handle {
             Direction::Read => Data::ToClient(operation.data_len()),
             Direction::Write => Data::FromClient(operation.data_len()),
         };
-        let message = match Message::parse(operation.user(), data, false) {
+        let message = match Message::parse(operation.user(), data, self.0.extended) {
             Ok(message) => message,
             Err(e) => {
                 operation.respond(e.errno());
@@ -328,7 +354,7 @@ impl UlpSession for Handle {
                     .get()
                     .and_then(|table| table.find(io.device_id).cloned());
                 match found {
-                    Some(mapping) => io::submit(operation, mapping, &io),
+                    Some(mapping) => io::submit(operation, &self.0, mapping, &io),
                     None => operation.respond(-errno::ENOTCONN),
                 }
             }

@@ -22,6 +22,9 @@ use kernel_ext::sysfs::Parent;
 const BLK_OPEN_READ: u32 = 1 << 0;
 const BLK_OPEN_WRITE: u32 = 1 << 1;
 
+/// Its address is the holder of all claims.
+static HOLDER: u8 = 0;
+
 /// Room for a disk name (31 bytes), `p`, a partition number and a zero.
 const NAME_LEN: usize = 40;
 
@@ -51,13 +54,21 @@ unsafe impl Sync for BlockDevice {}
 
 impl BlockDevice {
     /// Opens the block device that `path` leads to, for reading and, if `write`,
-    /// for writing.
+    /// for writing. With `claim` nobody but callers in this module can claim the
+    /// device, as file systems and other exclusive users do.
     ///
     /// Symlinks are followed; the path is looked up with the credentials and in
     /// the mount namespace of the calling thread. Errors are the kernel's:
     /// `ENOENT`, `ENOTBLK`, `EACCES` (writing to a read-only device), `ENXIO`,
-    /// `EBUSY`, and whatever the device's driver says. May sleep.
-    pub fn open(path: &CStr, write: bool) -> Result<Self> {
+    /// `EBUSY` (also if the device is claimed by somebody else), and whatever the
+    /// device's driver says. May sleep.
+    pub fn open(path: &CStr, write: bool, claim: bool) -> Result<Self> {
+        // All claims of the module have this one holder, so they go together.
+        let holder = if claim {
+            (&raw const HOLDER).cast_mut().cast()
+        } else {
+            core::ptr::null_mut()
+        };
         let mode = if write {
             BLK_OPEN_READ | BLK_OPEN_WRITE
         } else {
@@ -65,15 +76,11 @@ impl BlockDevice {
         };
         // SAFETY:
         // - The path is a terminated string that lives during the call.
-        // - Without a holder the device is not claimed, so no holder
-        //   operations are needed.
+        // - The holder is null or an address that nobody else uses; it is only
+        //   compared. No holder operations are needed: we do without being told
+        //   that the device is gone.
         let file = from_err_ptr(unsafe {
-            bindings::bdev_file_open_by_path(
-                path.as_char_ptr(),
-                mode,
-                core::ptr::null_mut(),
-                core::ptr::null(),
-            )
+            bindings::bdev_file_open_by_path(path.as_char_ptr(), mode, holder, core::ptr::null())
         })?;
         // SAFETY: `file` is an open block-device file.
         let bdev = unsafe { bindings::file_bdev(file) };
@@ -95,6 +102,11 @@ impl BlockDevice {
         self.bdev.as_ptr()
     }
 
+    /// The file that IO through the page cache goes to.
+    pub(crate) fn raw_file(&self) -> *mut bindings::file {
+        self.file.as_ptr()
+    }
+
     /// The device number (`dev_t` as the kernel keeps it: major above bit 20).
     /// It identifies the device, however its path was spelled.
     pub fn dev(&self) -> u32 {
@@ -114,6 +126,12 @@ impl BlockDevice {
     pub fn is_partition(&self) -> bool {
         // SAFETY: the device is live.
         unsafe { raw::biox_is_partition(self.raw()) }
+    }
+
+    /// The number of the partition; 0 for a whole disk.
+    pub fn partition(&self) -> u32 {
+        // SAFETY: the device is live.
+        unsafe { raw::biox_part_number(self.raw()) }
     }
 
     /// The kernel's name of the device, as its directory in sysfs is called:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Opening block devices and submitting bios to them, for drivers without
-//! `unsafe`.
+//! Opening block devices and files, and IO on them, for drivers without `unsafe`.
 //!
 //! The user is an export: it opens a [`BlockDevice`] by path, tells its peer the
 //! [`BackendLimits`], and for every request submits a preallocated [`Io`], which
-//! comes back through [`Owner::done`].
+//! comes back through [`Owner::done`]. A [`RegularFile`] can stand in for a device; its
+//! IO, [`FileIo`], goes through the page cache and runs on a workqueue.
 //!
 //! The crate knows nothing about any transport, and must never allocate or log
 //! on the path of an IO.
@@ -14,6 +14,9 @@
 
 mod bdev;
 mod bio;
+mod file;
+mod file_io;
+mod identity;
 mod limits;
 mod raw;
 
@@ -28,6 +31,16 @@ pub use bio::{
     Io,
     Owner, //
 };
+pub use file::{
+    FileKey,
+    RegularFile,
+    Target, //
+};
+pub use file_io::{
+    FileIo,
+    FileOwner, //
+};
+pub use identity::node_name;
 pub use limits::BackendLimits;
 
 /// Bytes of a sector as a power of two: sectors are the unit of every sector

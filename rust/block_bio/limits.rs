@@ -38,6 +38,16 @@ pub struct BackendLimits {
     pub fua: bool,
     /// Whether seeks are expensive.
     pub rotational: bool,
+    /// Smallest preferred size of reads and writes in bytes.
+    pub io_min: u32,
+    /// Alignment mask of the memory of reads and writes.
+    pub dma_alignment: u32,
+    /// Sectors of a chunk that no request should cross, 0 if there are none.
+    pub chunk_sectors: u32,
+    /// Whether memory must not change while it is written.
+    pub stable_writes: bool,
+    /// Whether the device has zones that must be written in order.
+    pub zoned: bool,
 }
 
 impl From<RawLimits> for BackendLimits {
@@ -56,6 +66,11 @@ impl From<RawLimits> for BackendLimits {
             write_cache: raw.write_cache != 0,
             fua: raw.fua != 0,
             rotational: raw.rotational != 0,
+            io_min: raw.io_min,
+            dma_alignment: raw.dma_alignment,
+            chunk_sectors: raw.chunk_sectors,
+            stable_writes: raw.stable_writes != 0,
+            zoned: raw.zoned != 0,
         }
     }
 }

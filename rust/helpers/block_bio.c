@@ -7,6 +7,7 @@
 #include <linux/build_bug.h>
 #include <linux/ioprio.h>
 #include <linux/string.h>
+#include <linux/utsname.h>
 
 #include "block_bio.h"
 
@@ -15,7 +16,7 @@ static_assert((__force u32)BLK_OPEN_READ == 1u << 0);
 static_assert((__force u32)BLK_OPEN_WRITE == 1u << 1);
 
 /* rust/block_bio/raw.rs */
-static_assert(sizeof(struct biox_limits) == 13 * sizeof(u32));
+static_assert(sizeof(struct biox_limits) == 18 * sizeof(u32));
 
 /* rust/block_bio/bio.rs */
 static_assert((__force u32)REQ_SYNC == 1u << __REQ_SYNC);
@@ -30,6 +31,11 @@ static_assert((__force u32)REQ_OP_WRITE_ZEROES == 9);
 static_assert(SECTOR_SHIFT == 9);
 static_assert(IOPRIO_CLASS_SHIFT == 13);
 static_assert(IOPRIO_CLASS_IDLE == 3);
+
+/* rust/block_bio/identity.rs */
+static_assert(BLK_UID_T10 == 1);
+static_assert(BLK_UID_EUI64 == 2);
+static_assert(BLK_UID_NAA == 3);
 
 void biox_limits(struct block_device *bdev, struct biox_limits *out)
 {
@@ -48,6 +54,11 @@ void biox_limits(struct block_device *bdev, struct biox_limits *out)
 	out->write_cache = bdev_write_cache(bdev);
 	out->fua = bdev_fua(bdev);
 	out->rotational = bdev_rot(bdev);
+	out->io_min = bdev_io_min(bdev);
+	out->dma_alignment = bdev_dma_alignment(bdev);
+	out->chunk_sectors = READ_ONCE(q->limits.chunk_sectors);
+	out->stable_writes = bdev_stable_writes(bdev);
+	out->zoned = bdev_is_zoned(bdev);
 }
 
 u32 biox_logical_block_size(struct block_device *bdev)
@@ -63,6 +74,27 @@ bool biox_read_only(struct block_device *bdev)
 bool biox_is_partition(struct block_device *bdev)
 {
 	return bdev_is_partition(bdev);
+}
+
+u32 biox_part_number(struct block_device *bdev)
+{
+	return bdev_partno(bdev);
+}
+
+/* The id that the disk was born with: its length, at most 16, or a negative errno. */
+int biox_unique_id(struct block_device *bdev, u32 kind, u8 *id)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	if (!disk->fops->get_unique_id)
+		return -EOPNOTSUPP;
+	return disk->fops->get_unique_id(disk, id, kind);
+}
+
+/* The name of this host, always terminated. */
+void biox_node_name(char *buf, size_t len)
+{
+	strscpy(buf, init_uts_ns.name.nodename, len);
 }
 
 /* The name of the device's own directory in sysfs, always terminated. */

@@ -24,12 +24,20 @@ struct biox_limits {
 	u32 write_cache;
 	u32 fua;
 	u32 rotational;
+	u32 io_min;
+	u32 dma_alignment;
+	u32 chunk_sectors;
+	u32 stable_writes;
+	u32 zoned;
 };
 
 void biox_limits(struct block_device *bdev, struct biox_limits *out);
 u32 biox_logical_block_size(struct block_device *bdev);
 bool biox_read_only(struct block_device *bdev);
 bool biox_is_partition(struct block_device *bdev);
+u32 biox_part_number(struct block_device *bdev);
+int biox_unique_id(struct block_device *bdev, u32 kind, u8 *id);
+void biox_node_name(char *buf, size_t len);
 void biox_name(struct block_device *bdev, char *buf, size_t len);
 
 #endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Helpers of rust/block_bio for files: the file system is asked from a thread
+ * of the kernel, whose allocations must not wait for write-back to ourselves
+ * and whose dirty pages are throttled by themselves.
+ */
+#include <linux/cred.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/namei.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/uio.h>
+
+#include "block_bio.h"
+#include "block_file.h"
+
+/* rust/block_bio/raw.rs */
+static_assert(sizeof(struct biox_file_facts) == 40);
+
+struct scope {
+	unsigned int noio;
+	unsigned int throttle;
+};
+
+static struct scope enter(void)
+{
+	struct scope scope = {
+		.noio = memalloc_noio_save(),
+		.throttle = current->flags & PF_LOCAL_THROTTLE,
+	};
+
+	current->flags |= PF_LOCAL_THROTTLE;
+	return scope;
+}
+
+static void leave(struct scope scope)
+{
+	if (!scope.throttle)
+		current->flags &= ~PF_LOCAL_THROTTLE;
+	memalloc_noio_restore(scope.noio);
+}
+
+/*
+ * The kind is tested before the file is opened: opening anything else could wait
+ * for a writer or wake a device.
+ */
+struct file *biox_file_open(const char *path, bool write)
+{
+	int flags = (write ? O_RDWR : O_RDONLY) | O_LARGEFILE;
+	struct file *file;
+	struct path at;
+	int err;
+
+	err = kern_path(path, LOOKUP_FOLLOW, &at);
+	if (err)
+		return ERR_PTR(err);
+	if (d_is_reg(at.dentry))
+		file = dentry_open(&at, flags, current_cred());
+	else
+		file = ERR_PTR(-ENOTBLK);
+	path_put(&at);
+	return file;
+}
+
+void biox_file_facts(struct file *file, struct biox_file_facts *out)
+{
+	struct inode *inode = file_inode(file);
+	struct super_block *sb = inode->i_sb;
+
+	memset(out, 0, sizeof(*out));
+	out->ino = inode->i_ino;
+	out->generation = inode->i_generation;
+	out->sb_dev = sb->s_dev;
+	out->uuid_len = min_t(u32, sb->s_uuid_len, sizeof(out->uuid));
+	memcpy(out->uuid, &sb->s_uuid, out->uuid_len);
+}
+
+/* What the page cache and the file system can do, as the limits of a device. */
+void biox_file_limits(struct file *file, struct biox_limits *out)
+{
+	struct inode *inode = file_inode(file);
+	struct block_device *below = inode->i_sb->s_bdev;
+	u32 block = clamp_t(u32, i_blocksize(inode), 512, 4096);
+	bool punch = file->f_op->fallocate;
+
+	memset(out, 0, sizeof(*out));
+	out->logical_block_size = 512;
+	out->physical_block_size = block;
+	out->io_min = block;
+	out->max_hw_sectors = UINT_MAX >> 9;
+	out->max_segments = USHRT_MAX;
+	out->max_discard_sectors = punch ? UINT_MAX >> 9 : 0;
+	out->discard_granularity = punch ? block : 0;
+	out->max_write_zeroes_sectors = punch ? UINT_MAX >> 9 : 0;
+	out->write_cache = 1;
+	out->fua = 1;
+	out->rotational = below && bdev_rot(below);
+	out->dma_alignment = 511;
+}
+
+u64 biox_file_size(struct file *file)
+{
+	return i_size_read(file_inode(file));
+}
+
+bool biox_file_read_only(struct file *file)
+{
+	struct inode *inode = file_inode(file);
+
+	return IS_RDONLY(inode) || IS_IMMUTABLE(inode);
+}
+
+/* The path, terminated; 0 or a negative errno. */
+int biox_file_path(struct file *file, char *buf, size_t len)
+{
+	char *path = file_path(file, buf, len);
+
+	if (IS_ERR(path))
+		return PTR_ERR(path);
+	memmove(buf, path, strlen(path) + 1);
+	return 0;
+}
+
+/* All of it or an error; a file that has become shorter has no data there. */
+int biox_file_rw(struct file *file, void *data, size_t len, u64 pos, bool write,
+		 bool durable)
+{
+	struct kvec vec = { .iov_base = data, .iov_len = len };
+	struct scope scope = enter();
+	struct iov_iter iter;
+	loff_t at = pos;
+	ssize_t done = 0;
+
+	iov_iter_kvec(&iter, write ? ITER_SOURCE : ITER_DEST, &vec, 1, len);
+	while (iov_iter_count(&iter)) {
+		if (write)
+			done = vfs_iter_write(file, &iter, &at, durable ? RWF_DSYNC : 0);
+		else
+			done = vfs_iter_read(file, &iter, &at, 0);
+		if (done <= 0)
+			break;
+		cond_resched();
+	}
+	leave(scope);
+	if (!iov_iter_count(&iter))
+		return 0;
+	return done < 0 ? done : -EIO;
+}
+
+int biox_file_punch(struct file *file, u64 pos, u64 len, bool keep_allocated)
+{
+	int mode = keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+	struct scope scope = enter();
+	int err;
+
+	err = vfs_fallocate(file, mode | FALLOC_FL_KEEP_SIZE, pos, len);
+	leave(scope);
+	return err;
+}
+
+int biox_file_flush(struct file *file)
+{
+	struct scope scope = enter();
+	int err = vfs_fsync(file, 1);
+
+	leave(scope);
+	return err;
+}
+
+/* The first bytes of a small file, such as one of sysfs; not terminated. */
+ssize_t biox_read_text(const char *path, char *buf, size_t len)
+{
+	struct file *file = filp_open(path, O_RDONLY | O_NONBLOCK, 0);
+	loff_t at = 0;
+	ssize_t done;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	done = kernel_read(file, buf, len, &at);
+	fput(file);
+	return done;
+}

@@ -1,0 +1,246 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What an administrator of the server sees and does: the files of an exported device, forced
+# close, the access rules in all orders, refusals and their log lines, devices that grow and
+# shrink, statistics, regular files as backends. One VM, both roles.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+SRV=/sys/class/rnbd-server/ctl/devices
+SECS=${SECS:-3}
+
+# files DIR: mode and name of everything directly in it, in one line.
+files() { (cd "$1" && stat -c '%a %n' -- * | sort -k 2 | paste -sd,); }
+# logged MARK TEXT: whether the text was logged since the mark.
+logged() { dmesg_since "$1" | grep -qF -- "$2"; }
+# count DEV OP N: the Nth number of the operation in the statistics (1 ios, 2 bytes, 3 errors).
+count() { awk -v op="$2" -v n="$3" '$1 == op { print $(n + 1) }' "$SRV/$1/stats/io"; }
+# latencies DEV OP: the sum over all classes.
+latencies() { awk -v op="$2" '$1 == op { for (i = 2; i <= NF; i++) n += $i; print n }' "$SRV/$1/stats/latency"; }
+direct() { dd "$@" status=none; }
+write_fails() { ! direct if=/dev/zero of="/dev/$1" bs=4k count=1 oflag=direct conv=notrunc 2>/dev/null; }
+
+check "network" setup_loopback_rxe
+modprobe brd rd_nr=3 rd_size=65536 max_part=8 || bail "ram disks"
+modprobe loop || bail "loop"
+check "modules" modprobe -a rnbd_server rnbd_client
+params=/sys/module/rnbd_server/parameters
+check_eq "parameters" "N N Y" "$(cat $params/{export_files,exclusive,partition_conflicts} | paste -sd' ')"
+
+# --- the files ----------------------------------------------------------------------------
+check "nothing is exported" test -z "$(ls -A $SRV)"
+check "map" rnbd_map s /dev/ram0
+disk=$RNBD_DEV dev=$SRV/ram0
+check_eq "entries of a device" "777 block_dev,444 identity,444 io_mode,444 path,644 revalidate,755 sessions,755 stats" "$(files $dev)"
+check_eq "entries of a mapping" "444 access_mode,644 force_close,444 mapping_path,444 read_only" "$(files $dev/sessions/s)"
+check_eq "entries of the statistics" "444 in_flight,444 io,444 latency,644 reset" "$(files $dev/stats)"
+check_eq "block_dev" ../../../../block/ram0 "$(readlink $dev/block_dev)"
+check_eq "both spellings" "$(readlink -f $dev)" "$(readlink -f /sys/devices/virtual/rnbd-server/ctl/devices/ram0)"
+check_eq "usage of force_close" "Usage: echo 1 > force_close" "$(cat $dev/sessions/s/force_close)"
+check_eq "usage of revalidate" "Usage: echo 1 > revalidate" "$(cat $dev/revalidate)"
+check_eq "io_mode" blockio "$(cat $dev/io_mode)"
+check_eq "identity of a disk that has none" "$(uname -n):ram0" "$(cat $dev/identity)"
+for text in 2 " 1" "1 " 11 ""; do
+	[ -z "$text" ] || check_write "force_close with '$text'" EINVAL $dev/sessions/s/force_close "$text"
+done
+check "map a partition" true
+printf 'size=16MiB\nsize=16MiB\n' | sfdisk -q /dev/ram2 >/dev/null 2>&1
+check "partitions" wait_until 10 test -b /dev/ram2p2
+check "map it" rnbd_map s /dev/ram2p1
+check_eq "a partition's block_dev is its disk" ram2 "$(basename "$(readlink $SRV/ram2p1/block_dev)")"
+check_eq "its identity" "$(uname -n):ram2p1" "$(cat $SRV/ram2p1/identity)"
+part=$RNBD_DEV
+
+# --- forced close ---------------------------------------------------------------------------
+direct if=/dev/urandom of=/dev/ram1 bs=1M count=4
+sum=$(sha256sum </dev/ram1)
+fio --name=load --filename="/dev/$disk" --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=32 \
+	--time_based --runtime=60 >/tmp/load 2>&1 &
+load=$!
+check "IO is running" wait_until 20 test "$(cat $dev/stats/in_flight)" -ge 0
+sleep 1
+check_write "force_close under load" ok $dev/sessions/s/force_close 1
+check_fails "the mapping is gone when write returns" test -e $dev/sessions/s
+check_fails "and the device, which nobody else has" test -e $dev
+check_fails "the load fails" wait $load
+check_eq "the client's disk is still there" open "$(cat "/sys/block/$disk/rnbd/state")"
+check "and fails" write_fails "$disk"
+check "map another device in the same session" rnbd_map s /dev/ram1
+other=$RNBD_DEV
+check "the old disk does not lead there" write_fails "$disk"
+check_eq "nothing was written" "$sum" "$(sha256sum </dev/ram1)"
+check "another device of the session goes on" direct if="/dev/$part" of=/dev/null bs=4k count=16 iflag=direct
+check "unmap the old disk" rnbd_unmap "$disk"
+check "map it again" rnbd_map s /dev/ram0
+check "it works" direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k count=16 oflag=direct
+check_write "force_close with a newline, no IO" ok $dev/sessions/s/force_close "1
+"
+for d in $RNBD_DEV $other $part; do check "unmap $d" rnbd_unmap "$d"; done
+check "nothing is exported any more" wait_until 10 test -z "$(ls -A $SRV)"
+
+# --- access, in all orders ---------------------------------------------------------------------
+# Three sessions open one device one after the other; the rules of the specification say who
+# may: ro always, rw as the only writer, migration as the first or second.
+for s in a b c; do rnbd_map $s /dev/ram1 access_mode=ro; done
+check_eq "readers without limit" "a b c" "$(ls $SRV/ram1/sessions | paste -sd' ')"
+wrong=0 tried=0 refused=0
+for x in ro rw migration; do for y in ro rw migration; do for z in ro rw migration; do
+	writers=0 mapped=()
+	for pair in "a $x" "b $y" "c $z"; do
+		set -- $pair
+		want=ok
+		[ "$2" = rw ] && [ $writers -gt 0 ] && want=EPERM
+		[ "$2" = migration ] && [ $writers -gt 1 ] && want=EPERM
+		before=$(rnbd_list)
+		got=$(write_error $RNBD_CTL/map_device "sessname=$1 device_path=/dev/ram0 access_mode=$2")
+		tried=$((tried + 1))
+		if [ "$got" != $want ]; then
+			wrong=$((wrong + 1))
+			note "$x $y $z: session $1 as $2 gave $got instead of $want"
+		fi
+		if [ "$got" = ok ]; then
+			mapped+=("$(comm -13 <(echo "$before") <(rnbd_list))")
+			[ "$2" = ro ] || writers=$((writers + 1))
+			[ "$(cat $SRV/ram0/sessions/$1/access_mode)" = "$2" ] || wrong=$((wrong + 1))
+		else
+			refused=$((refused + 1))
+		fi
+	done
+	for d in "${mapped[@]}"; do rnbd_unmap "$d" || wrong=$((wrong + 1)); done
+	wait_until 10 test ! -e $SRV/ram0 || wrong=$((wrong + 1))
+done; done; done
+check_eq "the access rules in all orders ($tried opens, $refused refused)" 0 $wrong
+
+# --- disk and partitions, spellings, refusals and their reasons ------------------------------------
+# row DESCRIPTION ERRNO OPTIONS REASON: a mapping that is refused, and the reason in the log.
+row() {
+	dmesg_mark "$1"
+	check_write "$1" "$2" $RNBD_CTL/map_device "$3"
+	check "$1: the log says why" logged "$1" "$4"
+}
+# The log takes ten such lines in five seconds.
+sleep 6
+check "a writes a partition" rnbd_map a /dev/ram2p1
+row "b may not write the disk" EPERM "sessname=b device_path=/dev/ram2" "(held by session a as rw)"
+check "b may write another partition" rnbd_map b /dev/ram2p2
+row "c may not write the disk either" EPERM "sessname=c device_path=/dev/ram2 access_mode=migration" "two sessions have it open for writing"
+check "but read it" rnbd_map c /dev/ram2 access_mode=ro
+ln -sf /dev/ram2p1 /tmp/link
+row "a second writer by another name" EPERM "sessname=c device_path=/tmp/link" "held by session a as rw"
+row "one device twice in one session" EEXIST "sessname=a device_path=/tmp/link" "under another name"
+row "no such file" ENOENT "sessname=a device_path=/dev/none" "no such file below dev_search_path"
+row "two dots" EINVAL "sessname=a device_path=/dev/../dev/ram0" "'..' in it"
+row "not a block device" ENOTBLK "sessname=a device_path=/dev/null" "neither a block device nor a regular file"
+truncate -s 1M /tmp/plain
+row "a file that nobody asked for as such" ENOTBLK "sessname=a device_path=/tmp/plain" "export_files=Y"
+sleep 6
+blockdev --setro /dev/ram0
+row "writing to a read-only backend" EACCES "sessname=a device_path=/dev/ram0" "the backend is read-only; map it ro"
+blockdev --setrw /dev/ram0
+
+# --- statistics --------------------------------------------------------------------------------------
+check "map" rnbd_map a /dev/ram0
+disk=$RNBD_DEV
+echo 1 >$SRV/ram0/stats/reset
+check_eq "statistics start at zero" "read 0 0 0" "$(head -n 1 $SRV/ram0/stats/io)"
+fio --name=count --filename="/dev/$disk" --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=8 --numjobs=2 \
+	--group_reporting --number_ios=400 --size=8m --output-format=json --output=/tmp/count.json >/dev/null 2>&1
+fio_count() { awk -v want="\"$1\"" -v key="\"$2\"" '$1 == want { on = 1 } on && $1 == key { gsub(",", "", $3); print $3; exit }' /tmp/count.json; }
+for op in read write; do
+	check_eq "$op: as many as fio counted" "$(fio_count $op total_ios)" "$(count ram0 $op 1)"
+	check_eq "$op: bytes" "$(fio_count $op io_bytes)" "$(count ram0 $op 2)"
+	check_eq "$op: latencies add up" "$(count ram0 $op 1)" "$(latencies ram0 $op)"
+	check_eq "$op: no errors" 0 "$(count ram0 $op 3)"
+done
+check_eq "nothing is in flight" 0 "$(cat $SRV/ram0/stats/in_flight)"
+check_write "reset with another word" EINVAL $SRV/ram0/stats/reset 0
+check_write "reset" ok $SRV/ram0/stats/reset 1
+check_eq "all is zero again" 0 "$(cat $SRV/ram0/stats/{io,latency} | tr -cd '1-9' | wc -c)"
+blockdev --setro /dev/ram0
+check "a write to what became read-only fails" write_fails "$disk"
+check_eq "and is counted as an error" 1 "$(count ram0 write 3)"
+blockdev --setrw /dev/ram0
+for d in $(rnbd_list); do rnbd_unmap "$d"; done
+
+# --- sizes that change ----------------------------------------------------------------------------------
+# One VM has the time of its CPUs: two seconds are generous for four looks a second.
+truncate -s 32M /tmp/image && loop=$(losetup -f --show /tmp/image) || bail "loop device"
+check "map a loop device" rnbd_map a "$loop"
+disk=$RNBD_DEV name=${loop#/dev/}
+dmesg_mark grow
+truncate -s 48M /tmp/image && losetup -c "$loop"
+check "the server sees it grow" wait_until 3 logged grow "changed from 65536 to 98304 sectors"
+dmesg_mark shrink
+truncate -s 16M /tmp/image && losetup -c "$loop"
+check "and shrink" wait_until 3 logged shrink "changed from 98304 to 32768 sectors"
+check_fails "behind the end nothing is read" direct if="/dev/$disk" of=/dev/null bs=4k count=1 skip=5000 iflag=direct
+check_write "revalidate with another word" EINVAL "$SRV/$name/revalidate" 2
+check_write "revalidate" ok "$SRV/$name/revalidate" 1
+check "unmap" rnbd_unmap "$disk"
+losetup -d "$loop"
+
+# --- regular files -----------------------------------------------------------------------------------------
+check "unload" rmmod rnbd_client rnbd_server
+mkfs.ext4 -q -F /dev/ram1 && mkdir -p /back && mount /dev/ram1 /back || bail "a file system"
+truncate -s 32M /back/image && ln /back/image /back/hard && ln -s image /back/soft
+check "load, to export files" modprobe rnbd_server export_files=Y
+check "load the client" modprobe rnbd_client
+check "map a sparse file" rnbd_map f /back/image path=ip:10.0.0.1
+disk=$RNBD_DEV
+name=$(ls $SRV)
+check_eq "its name is its inode" "file-$(stat -c '%Hd:%Ld-%i' /back/image)" "$name"
+check_eq "io_mode" fileio "$(cat "$SRV/$name/io_mode")"
+check_eq "path" /back/image "$(cat "$SRV/$name/path")"
+check "identity: file system and inode" grep -q "^file\.[0-9a-f]\{32\}\.$(stat -c %i /back/image)\." "$SRV/$name/identity"
+check_fails "no block_dev" test -e "$SRV/$name/block_dev"
+check_eq "size" 65536 "$(blockdev --getsz "/dev/$disk")"
+check_eq "write cache" "write back" "$(cat "/sys/block/$disk/queue/write_cache")"
+check "data" fio_verify "/dev/$disk" "$SECS" --size=24m
+direct if=/dev/urandom of="/dev/$disk" bs=1M count=8 oflag=direct
+check "what was written is in the file" cmp -n 8388608 "/dev/$disk" /back/image
+check "a flush" direct if=/dev/urandom of="/dev/$disk" bs=4k count=1 conv=fsync
+check "which is counted" test "$(count "$name" flush 1)" -gt 0
+sync
+before=$(stat -c %b /back/image)
+check "discard" blkdiscard -o 0 -l 4M "/dev/$disk"
+check "gives space back" test "$(stat -c %b /back/image)" -lt "$before"
+check "discarded blocks read as zeroes" cmp -n 4194304 "/dev/$disk" /dev/zero
+check "write zeroes" blkdiscard -z -o 4M -l 1M "/dev/$disk"
+check "zeroed blocks read as zeroes" cmp -n 1048576 -i 4194304:0 "/dev/$disk" /dev/zero
+check_eq "the size of the file is the same" 33554432 "$(stat -c %s /back/image)"
+check "another session" rnbd_map g /dev/ram0 path=ip:10.0.0.1
+row "the same file by a hard link" EPERM "sessname=g device_path=/back/hard" "held by session f as rw"
+row "the same file by a symlink" EPERM "sessname=g device_path=/back/soft access_mode=rw" "held by session f as rw"
+check "reading it is fine" rnbd_map g /back/soft access_mode=ro
+row "a directory" ENOTBLK "sessname=g device_path=/back" "neither a block device nor a regular file"
+mkfifo /back/fifo
+row "a pipe is not opened" ENOTBLK "sessname=g device_path=/back/fifo" "neither a block device nor a regular file"
+dmesg_mark file
+truncate -s 40M /back/image
+check "the server sees the file grow" wait_until 3 logged file "changed from 65536 to 81920 sectors"
+check_write "force_close of a file" ok "$SRV/$name/sessions/f/force_close" 1
+check "the disk fails" write_fails "$disk"
+for d in $(rnbd_list); do rnbd_unmap "$d"; done
+check "all files are closed" wait_until 10 umount /back
+
+# --- claims ---------------------------------------------------------------------------------------------------
+check "unload" rmmod rnbd_client rnbd_server
+check "load, to claim devices" modprobe rnbd_server exclusive=Y
+check "load the client" modprobe rnbd_client
+mount /dev/ram1 /back
+dmesg_mark claim
+check_write "a mounted device cannot be written" EBUSY $RNBD_CTL/map_device "sessname=x path=ip:10.0.0.1 device_path=/dev/ram1"
+check "the log says why" logged claim "this host uses it exclusively"
+check "but read" rnbd_map x /dev/ram1 access_mode=ro path=ip:10.0.0.1
+rnbd_unmap "$RNBD_DEV"
+umount /back
+check "map" rnbd_map x /dev/ram1 path=ip:10.0.0.1
+check_fails "this host cannot mount it" mount /dev/ram1 /back
+check "a second writer of the protocol can have it" rnbd_map y /dev/ram1 access_mode=migration path=ip:10.0.0.1
+for d in $(rnbd_list); do rnbd_unmap "$d"; done
+check "it can be mounted again" wait_until 5 mount /dev/ram1 /back
+umount /back
+check "unload with nothing left" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
+check "no leak" kmemleak_scan
+summary
