@@ -10,13 +10,15 @@
 use kernel::{
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
     workqueue::{
         impl_has_work,
@@ -55,6 +57,7 @@ use crate::{
     inner::Inner, //
     live::Live,
     stats::Stats,
+    trace,
 };
 
 /// What is known about a path once it was connected; shown in sysfs.
@@ -101,6 +104,8 @@ impl KnownName {
 pub(crate) struct Path {
     session: Arc<Inner>,
     uuid: Uuid,
+    /// The name of its directory, once it has one.
+    name: SetOnce<CString>,
     endpoints: Endpoints,
     state: AtomicEnum<State>,
     /// Attempts to connect so far; the low bits go onto the wire.
@@ -138,6 +143,7 @@ impl Path {
             pin_init!(Self {
                 session,
                 uuid: uuid::random(),
+                name: SetOnce::new(),
                 endpoints,
                 state: AtomicEnum::new(State::Connecting),
                 attempts: Atomic::new(0),
@@ -160,6 +166,22 @@ impl Path {
 
     pub(crate) fn uuid(&self) -> Uuid {
         self.uuid
+    }
+
+    /// The name of its directory, once it has one. Any context.
+    pub(crate) fn name(&self) -> Option<&CStr> {
+        self.name.as_ref().map(|name| &**name)
+    }
+
+    /// It gets a directory of this name. Allocates.
+    pub(crate) fn named(&self, name: &CStr) -> Result {
+        self.name.populate(CString::try_from(name)?);
+        Ok(())
+    }
+
+    /// Where it is in its life. Any context.
+    pub(crate) fn state(&self) -> State {
+        self.state.load()
     }
 
     /// What the path counts, over all its reconnects.
@@ -226,6 +248,7 @@ impl Path {
     /// Something broke. The first report of an incarnation is logged and leads to the
     /// path's being taken down; all others have no effect. Any context.
     pub(crate) fn fail(self: &Arc<Self>, fault: Fault) {
+        trace::error_recovery(self);
         match self.step(Event::Failed) {
             // Whoever is connecting cleans up.
             Some(State::ConnectingErr) => self.info.complete_all(),
@@ -307,6 +330,7 @@ impl Path {
     /// Closes the path for good, and waits until it is. Sleeps; must not be called by the
     /// path's own work.
     pub(crate) fn close(self: &Arc<Self>) {
+        trace::close_conns(self);
         let _ = self.step(Event::Close);
         self.take_down();
         cancel_sync(self);

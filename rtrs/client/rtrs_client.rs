@@ -39,6 +39,7 @@ mod routes;
 mod session;
 mod stats;
 mod sysfs;
+mod trace;
 mod ulp;
 
 pub use permit::{

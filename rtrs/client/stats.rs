@@ -51,6 +51,8 @@ pub(crate) struct Stats {
     inflight: Atomic<u32>,
     successes: Atomic<i32>,
     failures: Atomic<i32>,
+    /// Failed attempts since the path was connected last; nothing resets it either.
+    outage: Atomic<i32>,
 }
 
 impl Stats {
@@ -62,6 +64,7 @@ impl Stats {
                 inflight: Atomic::new(0),
                 successes: Atomic::new(Reconnects::NEVER),
                 failures: Atomic::new(0),
+                outage: Atomic::new(0),
             },
             GFP_KERNEL,
         )?)
@@ -88,6 +91,7 @@ impl Stats {
     }
 
     /// A request of another path was replayed on this one. Any context.
+    #[allow(dead_code)]
     #[inline]
     pub(crate) fn failed_over(&self) {
         self.counters.add([(FAILOVERS, 1)]);
@@ -96,10 +100,18 @@ impl Stats {
     /// The path is connected, for the first time or again (true), or an attempt to connect it
     /// again has failed (false). Any context.
     pub(crate) fn reconnected(&self, ok: bool) {
-        match ok {
-            true => self.successes.add(1, Relaxed),
-            false => self.failures.add(1, Relaxed),
+        if ok {
+            self.successes.add(1, Relaxed);
+            self.outage.store(0, Relaxed);
+        } else {
+            self.failures.add(1, Relaxed);
+            self.outage.add(1, Relaxed);
         }
+    }
+
+    /// Attempts to connect it again that failed since it was connected last. Any context.
+    pub(crate) fn outage(&self) -> i32 {
+        self.outage.load(Relaxed)
     }
 
     /// A request that the policy counts begins. Any context.

@@ -123,6 +123,7 @@ impl Tree {
             .find(|entry| Arc::ptr_eq(&entry.path, path))
             .ok_or(ENODEV)?;
         let files = Arc::new(PathFiles { path: path.clone() }, GFP_KERNEL)?;
+        path.named(name)?;
         let dir = Dir::new(paths, name, files)?;
         entry.dir = Some(PathDir {
             _stats: Dir::new(

@@ -162,6 +162,11 @@ impl Op {
         Ok(())
     }
 
+    /// Which way its data goes, once it was read.
+    pub(crate) fn direction(&self) -> Option<Direction> {
+        self.request.as_ref().map(RequestMsg::direction)
+    }
+
     /// Counts the request that was read.
     #[inline]
     pub(crate) fn count(&self, stats: &Stats) {

@@ -260,6 +260,11 @@ impl Path {
         self.state.load().is_connected()
     }
 
+    /// The code of the state. Any context.
+    pub(crate) fn state_code(&self) -> i32 {
+        self.state.load().into()
+    }
+
     /// Whether connections may be added. Any context; final only under the setup lock.
     pub(crate) fn is_connecting(&self) -> bool {
         matches!(self.state.load(), State::Connecting)

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The trace points of `rtrs_client`, as safe functions (spec: rtrs 9).
+//!
+//! The events are defined in C (`rust/helpers/rtrs_clt_trace.h`), where the kernel's macros
+//! make their format. As long as nobody traces, a call is one instruction that does nothing;
+//! the facts are only collected when somebody does.
+
+use kernel::{
+    bindings,
+    ffi::{
+        c_char,
+        c_int, //
+    },
+    jump_label::static_branch_unlikely,
+    prelude::*, //
+};
+
+/// What is told about a path.
+pub struct PathFacts<'a> {
+    /// The code of its state.
+    pub state: i32,
+    /// Attempts to connect it again in this outage.
+    pub attempts: i32,
+    /// Most of these; -1 is as many as it takes.
+    pub max_attempts: i32,
+    /// Attempts that failed, ever.
+    pub failures: i32,
+    /// Attempts that succeeded, ever.
+    pub successes: i32,
+    /// The name of its directory; at most 254 bytes are shown.
+    pub name: &'a CStr,
+}
+
+/// Defines the safe function for an event of the class.
+macro_rules! path_event {
+    ($(#[$meta:meta])* $event:ident, $key:ident, $fire:ident) => {
+        #[expect(improper_ctypes, reason = "only the address of the tracepoint is used")]
+        extern "C" {
+            static $key: bindings::tracepoint;
+            fn $fire(
+                state: c_int,
+                attempts: c_int,
+                max_attempts: c_int,
+                failures: c_int,
+                successes: c_int,
+                name: *const c_char,
+            );
+        }
+
+        $(#[$meta])*
+        #[inline(always)]
+        pub fn $event<'a>(facts: impl FnOnce() -> PathFacts<'a>) {
+            // SAFETY: the key is that of the tracepoint, which C defines in this very module.
+            if unsafe { static_branch_unlikely!($key, bindings::tracepoint, key) } {
+                let facts = facts();
+                // SAFETY: the name is a C string that outlives the call, which copies it; the
+                // other arguments are plain numbers. A tracepoint may be fired in any context.
+                unsafe {
+                    $fire(
+                        facts.state,
+                        facts.attempts,
+                        facts.max_attempts,
+                        facts.failures,
+                        facts.successes,
+                        facts.name.as_char_ptr(),
+                    )
+                }
+            }
+        }
+    };
+}
+
+path_event! {
+    /// The work that connects a path again begins. Any context.
+    rtrs_clt_reconnect_work,
+    __tracepoint_rtrs_clt_reconnect_work,
+    rust_do_trace_rtrs_clt_reconnect_work
+}
+
+path_event! {
+    /// Somebody wants the connections of a path closed. Any context.
+    rtrs_clt_close_conns,
+    __tracepoint_rtrs_clt_close_conns,
+    rust_do_trace_rtrs_clt_close_conns
+}
+
+path_event! {
+    /// Something of a path broke. Any context.
+    rtrs_rdma_error_recovery,
+    __tracepoint_rtrs_rdma_error_recovery,
+    rust_do_trace_rtrs_rdma_error_recovery
+}

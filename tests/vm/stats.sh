@@ -1,0 +1,251 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What user space sees of the transport's sessions and paths: every file of
+# spec rtrs 7.1 to 7.3 read and compared with its format, what is counted against
+# what was sent, resets, events of the kernel, trace points, heartbeats.
+#
+# Runs with the C modules too (IMPL=c): what this checks then is that the formats
+# here are theirs. Environment: IMPL=rust|c.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+IMPL=${IMPL:-rust}
+CLT=/sys/class/rtrs-client/stats SRV=/sys/class/rtrs-server/stats
+PATH_NAME=ip:10.0.0.1@ip:10.0.0.1
+EVENTS=/sys/kernel/tracing/events
+TRACE=/sys/kernel/tracing
+
+ours() { [ "$IMPL" = rust ]; }
+mode() { stat -c %a "$1"; }
+# show FILE: what reading it gives, newlines visible.
+show() { sed ':a;N;$!ba;s/$/\\n/;s/\n/\\n/g' "$1"; }
+# check_format DESCRIPTION REGEX FILE: all of the file, newlines as \n.
+check_format() {
+	local text
+	text=$(show "$3")
+	lab_result "$1" "$([[ $text =~ ^$2$ ]]; echo $?)" "got '$text'"
+}
+# files DIR: the names and modes of a directory's files, without what every device has.
+files() {
+	find "$1/" -maxdepth 1 -type f ! -name uevent -printf '%f %m\n' | LC_ALL=C sort | tr '\n' ' '
+}
+field() { cut -d' ' -f"$2" "$1"; }
+reads() { field "$P/stats/rdma" 1; }
+read_bytes() { field "$P/stats/rdma" 2; }
+writes() { field "$P/stats/rdma" 3; }
+write_bytes() { field "$P/stats/rdma" 4; }
+
+mount -t tracefs none "$TRACE" 2>/dev/null
+check "network" setup_loopback_rxe
+modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
+check "the modules load" modprobe -a rnbd_server rnbd_client
+
+# --- events of the kernel: add comes when the files are there ----------------------
+echo 'file kobject_uevent.c +p' >/proc/dynamic_debug/control
+dmesg_mark map
+check "map" rnbd_map stats /dev/ram0
+DISK=$RNBD_DEV
+echo 'file kobject_uevent.c -p' >/proc/dynamic_debug/control
+P=$CLT/paths/$PATH_NAME S=$SRV/paths/$PATH_NAME
+[ -d "$P" ] && [ -d "$S" ] || bail "the directories of the path"
+events() { dmesg_since map | grep "kobject: 'stats'" | grep -c "$1"; }
+check_eq "both sides announce their session" 2 "$(events "fill_kobj_path\|kobject_uevent_env$")"
+dmesg_since map | grep "kobject: 'stats'" | sed 's/^/# /'
+
+# --- files and modes -----------------------------------------------------------------
+if ours; then
+	check_eq "client: files of a session" \
+		"add_path 644 heartbeat_interval_ms 644 heartbeat_missed_max 644 max_reconnect_attempts 644 mpath_policy 644 " \
+		"$(files "$CLT" | sed 's/no_path_timeout 644 //')"
+	check_eq "server: files of a session" "heartbeat_interval_ms 644 heartbeat_missed_max 644 " "$(files "$SRV")"
+else
+	check_eq "client: files of a session" "add_path 644 max_reconnect_attempts 644 mpath_policy 644 " "$(files "$CLT")"
+	check_eq "server: files of a session" "" "$(files "$SRV")"
+fi
+check_eq "client: files of a path" \
+	"cur_latency 444 disconnect 644 dst_addr 444 hca_name 444 hca_port 444 reconnect 644 remove_path 644 src_addr 444 state 444 " \
+	"$(files "$P")"
+check_eq "client: statistics" \
+	"cpu_migration_from 644 cpu_migration_to 644 rdma 644 reconnects 644 reset_all 644 " "$(files "$P/stats")"
+check_eq "server: files of a path" "disconnect 644 dst_addr 444 hca_name 444 hca_port 444 src_addr 444 " "$(files "$S")"
+check_eq "server: statistics" "rdma 644 " "$(files "$S/stats")"
+
+# --- formats ---------------------------------------------------------------------------
+check_format "max_reconnect_attempts" '-1\\n' "$CLT/max_reconnect_attempts"
+check_format "mpath_policy" 'min-inflight \(MI: 1\)\\n' "$CLT/mpath_policy"
+check_eq "add_path" \
+	'Usage: echo [<source addr>@]<destination addr> > add_path\n\n*addr ::= [ ip:<ipv4|ipv6> | gid:<gid> ]\n' \
+	"$(show "$CLT/add_path")"
+for which in "$P" "$S"; do
+	check_format "hca_name" 'rxe0\\n' "$which/hca_name"
+	check_format "hca_port" '1\\n' "$which/hca_port"
+	check_format "src_addr" 'ip:10\.0\.0\.1\\n' "$which/src_addr"
+	check_format "dst_addr" 'ip:10\.0\.0\.1\\n' "$which/dst_addr"
+	check_format "disconnect" 'Usage: echo 1 > disconnect\\n' "$which/disconnect"
+done
+check_format "state" 'connected\\n' "$P/state"
+check_format "reconnect" 'Usage: echo 1 > reconnect\\n' "$P/reconnect"
+check_format "remove_path" 'Usage: echo 1 > remove_path\\n' "$P/remove_path"
+check_format "cur_latency before the first heartbeat" '0 ns\\n' "$P/cur_latency"
+cpus=$(grep -c '^processor' /proc/cpuinfo)
+check_format "cpu_migration_from" "([0-9]+ ){$cpus}\\\\n" "$P/stats/cpu_migration_from"
+check_format "cpu_migration_to" "([0-9]+ ){$cpus}\\\\n" "$P/stats/cpu_migration_to"
+check_format "reconnects" '0 0\\n' "$P/stats/reconnects"
+check_format "rdma" '[0-9]+ [0-9]+ [0-9]+ [0-9]+ 0 0\\n' "$P/stats/rdma"
+check_format "server: rdma" '[0-9]+ [0-9]+ [0-9]+ [0-9]+\\n' "$S/stats/rdma"
+check_format "reset_all" 'echo 1 to reset all statistics\\n' "$P/stats/reset_all"
+
+# --- what is counted ---------------------------------------------------------------------
+# An operation of RNBD has a header of 32 bytes.
+HEADER=32
+udevadm settle 2>/dev/null
+sleep 1
+before=($(cat "$P/stats/rdma")) served=($(cat "$S/stats/rdma"))
+check "read 1 MiB" dd if="/dev/$DISK" of=/dev/null bs=64k count=16 iflag=direct status=none
+check "write 512 KiB" dd if=/dev/urandom of="/dev/$DISK" bs=4k count=128 oflag=direct status=none
+after=($(cat "$P/stats/rdma")) answered=($(cat "$S/stats/rdma"))
+check_eq "client: reads" 16 $((after[0] - before[0]))
+check_eq "client: bytes read" $((16 * (65536 + HEADER))) $((after[1] - before[1]))
+check_eq "client: writes" 128 $((after[2] - before[2]))
+check_eq "client: bytes written" $((128 * (4096 + HEADER))) $((after[3] - before[3]))
+for i in 0 1 2 3; do
+	check_eq "server: the same (field $((i + 1)))" $((after[i] - before[i])) $((answered[i] - served[i]))
+done
+
+# The same with many at once on all processors: nothing is lost.
+before=("${after[@]}") served=("${answered[@]}")
+check "fio" fio --name=count --filename="/dev/$DISK" --direct=1 --ioengine=libaio --rw=randrw --bs=4k \
+	--iodepth=16 --numjobs=2 --number_ios=2000 --size=16m --offset_increment=16m --randrepeat=0 --output=/tmp/fio.out
+after=($(cat "$P/stats/rdma")) answered=($(cat "$S/stats/rdma"))
+check_eq "requests of fio" 4000 $((after[0] - before[0] + after[2] - before[2]))
+check_eq "bytes of fio" $((4000 * (4096 + HEADER))) $((after[1] - before[1] + after[3] - before[3]))
+check_eq "the server has seen them" 4000 $((answered[0] - served[0] + answered[2] - served[2]))
+check_eq "none is in flight" 0 "${after[4]}"
+sum() { tr ' ' '\n' <"$1" | awk '{ s += $1 } END { print s }'; }
+check_eq "who came from one processor came to another" \
+	"$(sum "$P/stats/cpu_migration_from")" "$(sum "$P/stats/cpu_migration_to")"
+
+# --- resetting -----------------------------------------------------------------------------
+for file in "$P"/stats/* "$S/stats/rdma"; do
+	for bad in 0 2 "" 11 "1 " yes; do
+		# An empty write does not reach the file.
+		[ -n "$bad" ] || continue
+		check_write "'$bad' is refused by ${file##*/}" EINVAL "$file" "$bad"
+	done
+done
+check_write "reset the server's rdma" ok "$S/stats/rdma" 1
+check_format "it is zero" '0 0 0 0\\n' "$S/stats/rdma"
+check "the client's is not" test "$(reads)" -gt 0
+check_write "reset rdma, with a newline" ok "$P/stats/rdma" $'1\n'
+check_format "it is zero" '0 0 0 0 0 0\\n' "$P/stats/rdma"
+check_write "reset cpu_migration_from" ok "$P/stats/cpu_migration_from" 1
+check_format "cpu_migration_from is zero" "(0 ){$cpus}\\\\n" "$P/stats/cpu_migration_from"
+check_format "cpu_migration_to, too" "(0 ){$cpus}\\\\n" "$P/stats/cpu_migration_to"
+check_write "reset reconnects" ok "$P/stats/reconnects" 1
+check_format "reconnects" '0 0\\n' "$P/stats/reconnects"
+if ours; then
+	# L9: the count of what is in flight chooses the path, so it survives. (In C it would be
+	# negative now.)
+	fio --name=load --filename="/dev/$DISK" --direct=1 --ioengine=libaio --rw=randread --bs=4k \
+		--iodepth=32 --time_based --runtime=3 --size=32m --output=/tmp/fio.load &
+	load=$!
+	check "there is load" wait_until 10 eval '[ "$(field "$P/stats/rdma" 5)" -gt 0 ]'
+	for _ in 1 2 3 4 5; do
+		check_write "reset all under load" ok "$P/stats/reset_all" 1
+	done
+	check "the load goes on" wait "$load"
+	check_eq "nothing is in flight afterwards" 0 "$(field "$P/stats/rdma" 5)"
+	check "and it is counted on" test "$(reads)" -gt 0
+fi
+check_write "reset all" ok "$P/stats/reset_all" 1
+check_format "rdma is zero" '0 0 0 0 0 0\\n' "$P/stats/rdma"
+check_format "cpu_migration_to is zero" "(0 ){$cpus}\\\\n" "$P/stats/cpu_migration_to"
+
+# --- trace points ----------------------------------------------------------------------------
+if [ -d "$EVENTS" ]; then
+	fields() { sed -n 's/^\tfield:\([^;]*\);.*/\1/p' "$EVENTS/$1/format" | grep -v common_ | tr '\n' ','; }
+	for event in rtrs_clt_reconnect_work rtrs_clt_close_conns rtrs_rdma_error_recovery; do
+		check_eq "rtrs_clt:$event" \
+			"int state,int reconnect_attempts,int max_reconnect_attempts,int fail_cnt,int success_cnt,char sessname[255]," \
+			"$(fields "rtrs_clt/$event")"
+	done
+	check_eq "rtrs_srv:send_io_resp_imm" \
+		"u8 dir,bool need_inval,bool always_invalidate,u32 msg_id,int wr_cnt,u32 signal_interval,int state,int errno,char sessname[255]," \
+		"$(fields rtrs_srv/send_io_resp_imm)"
+	echo 1 >"$EVENTS/rtrs_srv/enable"
+	echo 1 >"$EVENTS/rtrs_clt/enable"
+	dd if="/dev/$DISK" of=/dev/null bs=4k count=3 iflag=direct status=none
+	dd if=/dev/zero of="/dev/$DISK" bs=4k count=2 oflag=direct status=none
+	traced() { grep -E "$1" "$TRACE/trace"; }
+	traced send_io_resp_imm | tail -n 5 | sed 's/^/# /'
+	want="send_io_resp_imm: sess='$PATH_NAME' state='CONNECTED' dir=%s err='0' inval='[01]' glob-inval='1' msgid='[0-9]+' wrcnt='[0-9]+' sig-interval='[0-9]+'$"
+	# shellcheck disable=SC2059
+	check_eq "answers to reads are traced" 3 "$(traced "$(printf "$want" READ)" | wc -l)"
+	# shellcheck disable=SC2059
+	check_eq "answers to writes are traced" 2 "$(traced "$(printf "$want" WRITE)" | wc -l)"
+	echo 0 >"$EVENTS/rtrs_srv/enable"
+	dd if="/dev/$DISK" of=/dev/null bs=4k count=3 iflag=direct status=none
+	check_eq "and no longer when it is off" 5 "$(traced send_io_resp_imm | wc -l)"
+else
+	note "no tracefs"
+fi
+
+# --- heartbeats ---------------------------------------------------------------------------------
+if ours; then
+	for dir in "$CLT" "$SRV"; do
+		side=$(basename "$(dirname "$dir")")
+		check_eq "$side: interval" 5000 "$(cat "$dir/heartbeat_interval_ms")"
+		check_eq "$side: missed" 5 "$(cat "$dir/heartbeat_missed_max")"
+		for bad in 0 99 600001 -5 5s 5000000000 "+500" " 500"; do
+			check_write "$side: an interval of '$bad'" EINVAL "$dir/heartbeat_interval_ms" "$bad"
+		done
+		for bad in 0 1001 -1 x; do
+			check_write "$side: '$bad' missed" EINVAL "$dir/heartbeat_missed_max" "$bad"
+		done
+		check_write "$side: an interval of 500 ms" ok "$dir/heartbeat_interval_ms" 500
+		check_write "$side: three missed" ok "$dir/heartbeat_missed_max" $'3\n'
+		check_eq "$side: it is shown" 500,3 "$(cat "$dir/heartbeat_interval_ms"),$(cat "$dir/heartbeat_missed_max")"
+	done
+	check "the round trip is measured soon" wait_until 3 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
+	sleep 4
+	check_format "and the path lives" 'connected\\n' "$P/state"
+else
+	check "the round trip is measured" wait_until 12 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
+fi
+
+# --- the end of a path ----------------------------------------------------------------------------
+echo 'file kobject_uevent.c +p' >/proc/dynamic_debug/control
+dmesg_mark gone
+check_write "disconnect" ok "$P/disconnect" 1
+check_format "state" 'disconnected\\n' "$P/state"
+check_format "reconnects stay" '0 0\\n' "$P/stats/reconnects"
+if [ -d "$EVENTS" ]; then
+	want="rtrs_clt_close_conns: RTRS-CLT: sess='$PATH_NAME' state=CONNECTED attempts='0' max-attempts='-1' fail='0' success='0'$"
+	check "closing is traced" eval 'traced "$want" >/dev/null'
+	traced rtrs_clt_ | head -n 3 | sed 's/^/# /'
+	echo 0 >"$EVENTS/rtrs_clt/enable"
+fi
+check "unmap" rnbd_unmap "$DISK"
+check "the client's session goes" test ! -e "$CLT"
+check "the server's, too" wait_until 10 test ! -e "$SRV"
+
+# --- parameters -------------------------------------------------------------------------------------
+check "the clients unload" rmmod rnbd_client rtrs_client
+check "the servers unload" rmmod rnbd_server rtrs_server
+check_fails "their trace points go" test -e "$EVENTS/rtrs_srv/send_io_resp_imm"
+if ours; then
+	check_fails "an interval out of range" modprobe rtrs_client heartbeat_interval_ms=99
+	check_fails "nothing missed" modprobe rtrs_server heartbeat_missed_max=0
+	check "other heartbeats by parameter" modprobe rtrs_client heartbeat_interval_ms=200 heartbeat_missed_max=4
+	check "on the server" modprobe rtrs_server heartbeat_interval_ms=300 heartbeat_missed_max=2
+	check "the users load" modprobe -a rnbd_server rnbd_client
+	check "map" rnbd_map stats /dev/ram0
+	check_eq "client: as given" 200,4 "$(cat $CLT/heartbeat_interval_ms),$(cat $CLT/heartbeat_missed_max)"
+	check_eq "server: as given" 300,2 "$(cat $SRV/heartbeat_interval_ms),$(cat $SRV/heartbeat_missed_max)"
+	sleep 3
+	check_format "the path lives" 'connected\\n' "$P/state"
+	check "unmap" rnbd_unmap "$RNBD_DEV"
+fi
+check "no leak" kmemleak_scan
+summary
