@@ -19,7 +19,13 @@ TRACE=/sys/kernel/tracing
 ours() { [ "$IMPL" = rust ]; }
 mode() { stat -c %a "$1"; }
 # show FILE: what reading it gives, newlines visible.
-show() { sed ':a;N;$!ba;s/$/\\n/;s/\n/\\n/g' "$1"; }
+show() {
+	local text
+	# The shell cuts off newlines at the end, so there is something behind them.
+	text=$(cat "$1" && printf x)
+	text=${text%x}
+	printf '%s' "${text//$'\n'/\\n}"
+}
 # check_format DESCRIPTION REGEX FILE: all of the file, newlines as \n.
 check_format() {
 	local text
@@ -49,9 +55,10 @@ DISK=$RNBD_DEV
 echo 'file kobject_uevent.c -p' >/proc/dynamic_debug/control
 P=$CLT/paths/$PATH_NAME S=$SRV/paths/$PATH_NAME
 [ -d "$P" ] && [ -d "$S" ] || bail "the directories of the path"
-events() { dmesg_since map | grep "kobject: 'stats'" | grep -c "$1"; }
-check_eq "both sides announce their session" 2 "$(events "fill_kobj_path\|kobject_uevent_env$")"
-dmesg_since map | grep "kobject: 'stats'" | sed 's/^/# /'
+events() { dmesg_since map | grep "kobject: 'stats'" | grep -cE "$1"; }
+check_eq "an event for each side's session is held back until its files are there" 2 \
+	"$(events 'uevent\(\) returned|caused the event to drop')"
+check_eq "and then sent" 4 "$(events 'kobject_uevent_env$')"
 
 # --- files and modes -----------------------------------------------------------------
 if ours; then
