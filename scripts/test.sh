@@ -120,6 +120,12 @@ stamp() {
 	vm stamp stamp.sh --timeout 120 --file "$TOP/build/other/rtrs_client.ko:/lab/other/rtrs_client.ko"
 }
 
+# stats_c: the same checks against the C modules, so that the formats are theirs.
+stats_c() {
+	"$VM" run --name stats-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/stats.sh" \
+		--timeout 180 --mem 1536 --env IMPL=c
+}
+
 hostile_build() {
 	in_root make -C /src/tests/hostile OUT=/src/build/hostile
 }
@@ -139,9 +145,12 @@ lane_2() {
 	suite base vm base base/base.sh --timeout $((180 * SLOW))
 	suite disks vm disks nullrx/null.sh --timeout $((180 * SLOW)) --mem 1536
 	suite verbs vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536
+	suite stats vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536
+	suite heartbeat vm heartbeat heartbeat.sh --timeout $((240 * SLOW)) --mem 2048
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
 	suite loopback-Y loopback Y
 	[ "$KERNEL" = stock ] || return 0
+	suite stats-c stats_c
 	suite stamp stamp
 	suite hostile-N hostile N
 }

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A cut link, of which nobody is told, on two hosts with heartbeats of 500 ms of which three
+# may be missed: both sides have to notice it within 2 s, idle or under load.
+# Environment: CYCLES, how often.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+. /lab/lib/hosts.sh
+CYCLES=${CYCLES:-3}
+CLT=/sys/class/rtrs-client/beat SRV=/sys/class/rtrs-server/beat
+NAME=ip:10.0.0.2@ip:10.0.0.1
+P=$CLT/paths/$NAME S=$SRV/paths/$NAME
+
+check "two hosts" setup_two_hosts 1
+modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
+check "the server's heartbeats" modprobe rtrs_server heartbeat_interval_ms=500 heartbeat_missed_max=3
+check "the client's" modprobe rtrs_client heartbeat_interval_ms=500 heartbeat_missed_max=3
+check "server" in_srv modprobe rnbd_server
+check "client" modprobe rnbd_client
+
+now_ms() { local us=${EPOCHREALTIME/./}; echo $((us / 1000)); }
+client_knows() { [ "$(cat "$P/state" 2>/dev/null)" != connected ]; }
+server_knows() { [ ! -e "$S/hca_name" ]; }
+
+# noticed SECONDS: cuts the link; prints after how many ms the client and the server knew.
+noticed() {
+	local began end client='' server=''
+	cut 0
+	began=$(now_ms)
+	end=$((began + $1 * 1000))
+	while [ -z "$client" ] || [ -z "$server" ]; do
+		[ "$(now_ms)" -lt "$end" ] || break
+		[ -n "$client" ] || ! client_knows || client=$(($(now_ms) - began))
+		[ -n "$server" ] || ! server_knows || server=$(($(now_ms) - began))
+		sleep 0.01
+	done
+	echo "${client:-99999} ${server:-99999}"
+}
+
+round() {
+	local what=$1 load='' client server
+	check "$what: map" rnbd_map beat /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1 || return
+	if [ "$what" = load ]; then
+		fio --name=load --filename="/dev/$RNBD_DEV" --direct=1 --ioengine=libaio --rw=randrw --bs=4k \
+			--iodepth=4 --time_based --runtime=30 --size=16m --output=/tmp/fio.load >/dev/null 2>&1 &
+		load=$!
+	fi
+	# Some heartbeats, and a cut somewhere between two of them.
+	sleep "2.$((RANDOM % 10))$((RANDOM % 10))"
+	check_eq "$what: the path lives" connected "$(cat "$P/state")"
+	read -r client server <<<"$(noticed 10)"
+	note "$what: the client knew after $client ms, the server after $server ms"
+	check "$what: the client knows within 2 s" test "$client" -lt 2000
+	check "$what: the server knows within 2 s" test "$server" -lt 2000
+	check "$what: and not before it may" test "$client" -gt 1000 -a "$server" -gt 1000
+	heal 0
+	[ -z "$load" ] || { kill "$load"; wait "$load"; } 2>/dev/null
+	check "$what: unmap" wait_until 30 rnbd_unmap "$RNBD_DEV"
+	check "$what: the server's session is gone" wait_until 30 test ! -e "$SRV"
+}
+
+for ((i = 0; i < CYCLES; i++)); do
+	round idle
+	round load
+done
+check "the client says why" eval 'dmesg | grep -q "does not answer heartbeats"'
+check "the server says why" eval 'dmesg | grep -q "the client is silent"'
+
+# Whoever changes the files of a session need not wait for long.
+check "map" rnbd_map beat /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1
+for dir in "$CLT" "$SRV"; do
+	check_write "ten minutes" ok "$dir/heartbeat_interval_ms" 600000
+done
+sleep 3
+for dir in "$CLT" "$SRV"; do
+	check_write "and 100 ms again" ok "$dir/heartbeat_interval_ms" 100
+	check_write "with 5" ok "$dir/heartbeat_missed_max" 5
+done
+check "the round trip is measured soon" wait_until 2 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
+sleep 2
+check_eq "the path lives" connected "$(cat "$P/state")"
+check "unmap" rnbd_unmap "$RNBD_DEV"
+check "no leak" kmemleak_scan
+summary
