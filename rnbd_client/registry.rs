@@ -31,6 +31,7 @@ use kernel_ext::{
         escape,
         Show, //
     },
+    net::Namespace,
     sysfs::{
         Dir,
         StoreContext, //
@@ -119,12 +120,14 @@ impl Registry {
     /// The table of `spec` "map_device results"; each is logged once, with what to do.
     pub(crate) fn map(self: &Arc<Self>, text: &[u8]) -> Result {
         let options = MapOptions::parse(text, cpu::nr_cpu_ids()).map_err(|e| complain(&e))?;
+        // The addresses are those of the process that writes them.
+        let net = Namespace::current();
         let mut paths = KVec::with_capacity(MAX_MAP_PATHS, GFP_KERNEL)?;
         for (path, port) in options.paths() {
-            paths.push(parse_path(path, port)?, GFP_KERNEL)?;
+            paths.push(parse_path(&net, path, port)?, GFP_KERNEL)?;
         }
         self.refuse_twice(&options)?;
-        let lease = self.session(&options, &paths)?;
+        let lease = self.session(&options, &net, &paths)?;
         let device = self.insert(&options, lease)?;
         let mapped = device.map(&self.major, &self.links);
         if let Err(e) = mapped {
@@ -147,16 +150,24 @@ impl Registry {
 
     /// Finds or opens the session.
     #[inline(never)]
-    fn session(&self, options: &MapOptions<'_>, paths: &[Endpoints]) -> Result<Lease> {
+    fn session(
+        &self,
+        options: &MapOptions<'_>,
+        net: &Namespace,
+        paths: &[Endpoints],
+    ) -> Result<Lease> {
         let name = SessionName::new(options.sessname).map_err(|e| {
             pr_err!("sessname={}: {}\n", escape(options.sessname), Show(e));
             error(e.errno())
         })?;
         let polled = options.nr_poll_queues > 0;
-        self.sessions.acquire(&name, polled, || {
+        // Addresses of another namespace could lead to another server, so they may not be ignored.
+        let elsewhere = |session: &Session| !paths.is_empty() && !session.is_in(net);
+        self.sessions.acquire(&name, polled, elsewhere, || {
             options.require_path().map_err(|e| complain(&e))?;
             Session::open(&OpenParams {
                 name: &name,
+                net,
                 paths,
                 port: options.dest_port,
                 reconnect_delay_s: RECONNECT_DELAY_S,
@@ -293,12 +304,12 @@ fn complain(e: &MapError<'_>) -> Error {
 
 /// Parses one `path=`.
 #[inline(never)]
-fn parse_path(text: &[u8], port: u16) -> Result<Endpoints> {
+fn parse_path(net: &Namespace, text: &[u8], port: u16) -> Result<Endpoints> {
     let path = PathSpec::parse(text).map_err(|e| {
         pr_err!("path={}: {}\n", escape(text), Show(e));
         error(e.errno())
     })?;
-    endpoints(&path, port).inspect_err(|e| {
+    endpoints(net, &path, port).inspect_err(|e| {
         pr_err!(
             "path={}: no such interface ({})\n",
             escape(text),

@@ -25,6 +25,7 @@ use kernel::{
 use kernel_ext::{
     cpu,
     error::error,
+    net::Namespace,
     sync::AtomicSlot, //
 };
 use rnbd_proto::{
@@ -166,6 +167,11 @@ impl Session {
         )?;
         session.greet()?;
         Ok(session)
+    }
+
+    /// Whether its paths are in this network namespace.
+    pub(crate) fn is_in(&self, net: &Namespace) -> bool {
+        self.transport.net() == net
     }
 
     /// Tells the server which version is spoken here. Its answer changes nothing: all

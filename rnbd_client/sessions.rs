@@ -66,11 +66,13 @@ impl Sessions {
     /// # Errors
     ///
     /// What `open` answers; `EINVAL` if polled queues are asked for and the session is there
-    /// already, or if it has some: those belong to one device.
+    /// already, or if it has some: those belong to one device; `EINVAL` also for a session that is
+    /// there already and `elsewhere`, that is in another network namespace than was meant.
     pub(crate) fn acquire(
         self: &Arc<Self>,
         name: &SessionName,
         polled: bool,
+        elsewhere: impl FnOnce(&Session) -> bool,
         open: impl FnOnce() -> Result<Arc<Session>>,
     ) -> Result<Lease> {
         let slot = self.slot(name)?;
@@ -84,6 +86,13 @@ impl Sessions {
             Some(open) if polled || open.polled => {
                 pr_err!(
                     "session {}: a session with polled queues carries one device only; use another sessname\n",
+                    kernel_ext::fmt::Show(name)
+                );
+                Err(EINVAL)
+            }
+            Some(open) if elsewhere(&open.session) => {
+                pr_err!(
+                    "session {}: is in another network namespace; leave path= out to use it, or use another sessname\n",
                     kernel_ext::fmt::Show(name)
                 );
                 Err(EINVAL)

@@ -54,6 +54,7 @@ use crate::{
         Backend,
         Key, //
     },
+    listen::Control,
     mapping::{
         Mapping,
         MappingFiles, //
@@ -174,13 +175,13 @@ pub(crate) struct Exports {
     cache: OwnedQueue,
     // sysfs, the children before their parents.
     devices: Dir<()>,
-    _ctl: ClassDevice<()>,
+    _ctl: ClassDevice<Control>,
     _class: Class,
 }
 
 impl Exports {
-    /// Makes the class `rnbd-server` with `ctl/devices`. Process context.
-    pub(crate) fn new(module: &'static ThisModule) -> Result<Arc<Self>> {
+    /// Makes the class `rnbd-server` with `ctl/devices` and the files of `files`. Process context.
+    pub(crate) fn new(module: &'static ThisModule, files: Arc<Control>) -> Result<Arc<Self>> {
         let flags = Flags {
             mem_reclaim: true,
             unbound: true,
@@ -189,7 +190,7 @@ impl Exports {
         let control = OwnedQueue::new(c"rnbd_server_wq", flags)?;
         let cache = OwnedQueue::new(c"rnbd_server_file", flags)?;
         let class = Class::new(c"rnbd-server", module)?;
-        let ctl = ClassDevice::new(&class, c"ctl", Arc::new((), GFP_KERNEL)?, true)?;
+        let ctl = ClassDevice::new(&class, c"ctl", files, true)?;
         let devices = Dir::new(&ctl, c"devices", Arc::new((), GFP_KERNEL)?)?;
         Arc::pin_init(
             try_pin_init!(Self {

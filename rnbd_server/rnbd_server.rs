@@ -12,6 +12,7 @@
 //! - [`export`]: all exported devices, access rules and sysfs;
 //! - [`watch`]: devices that grow or shrink;
 //! - [`stats`]: what is counted of a device;
+//! - [`listen`]: the network namespaces in which clients are listened for;
 //! - [`params`]: module parameters.
 //!
 //! RDMA is a word this crate has heard: everything it knows of a peer comes through
@@ -22,6 +23,7 @@
 mod backend;
 mod export;
 mod io;
+mod listen;
 mod mapping;
 mod open;
 mod params;
@@ -37,6 +39,7 @@ use rtrs_server::Server;
 
 use crate::{
     export::Exports,
+    listen::Control,
     session::Sessions, //
 };
 
@@ -50,14 +53,15 @@ module! {
 
 /// The loaded module.
 struct RnbdServer {
-    server: Option<Server>,
+    control: Arc<Control>,
     exports: Arc<Exports>,
 }
 
 impl kernel::Module for RnbdServer {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // sysfs is there before the first client can be.
-        let exports = Exports::new(module)?;
+        let control = Control::new()?;
+        let exports = Exports::new(module, control.clone())?;
         let sessions: Arc<dyn rtrs_server::Ulp> = Sessions::new(exports.clone())?;
         let port = params::PORT_NR.get();
         let server = Server::open(sessions, port).inspect_err(|e| {
@@ -68,17 +72,15 @@ impl kernel::Module for RnbdServer {
             );
         })?;
         pr_info!("listening on port {}\n", port);
-        Ok(Self {
-            server: Some(server),
-            exports,
-        })
+        control.attach(server);
+        Ok(Self { control, exports })
     }
 }
 
 impl Drop for RnbdServer {
     fn drop(&mut self) {
         // Ends all sessions; only then the exports are empty.
-        drop(self.server.take());
+        drop(self.control.detach());
         watch::stop(&self.exports);
         // The last requests on files are answered, but their work items may not have returned.
         self.exports.cache().drain();

@@ -292,7 +292,7 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
 
 fn resolve(path: &Path, deadline: &Deadline) -> Result<cm::Resolved> {
     let (src, dst) = path.endpoints();
-    cm::resolve(src.as_ref(), dst, deadline.left_ms()?)
+    cm::resolve(path.session().net(), src.as_ref(), dst, deadline.left_ms()?)
 }
 
 /// Elements of a send in a queue of `send_wr` entries: as many as device and one post can

@@ -30,6 +30,7 @@ use kernel_ext::{
         error, //
     },
     fmt::Show,
+    net::Namespace,
     sync::{
         synchronize_rcu,
         ArcCell,
@@ -107,6 +108,8 @@ pub(crate) struct Inner {
     name: SessionName,
     uuid: Uuid,
     ulp: Arc<dyn Ulp>,
+    /// Where the addresses of the paths mean something.
+    net: Namespace,
     nr_poll: u32,
     port: u16,
     reconnect_delay_s: u8,
@@ -146,6 +149,7 @@ impl Inner {
                 name: params.name.clone(),
                 uuid: uuid::random(),
                 ulp,
+                net: params.net.clone(),
                 nr_poll: params.nr_poll,
                 port: params.port,
                 reconnect_delay_s: params.reconnect_delay_s,
@@ -175,6 +179,11 @@ impl Inner {
 
     pub(crate) fn uuid(&self) -> Uuid {
         self.uuid
+    }
+
+    /// The network namespace of all paths.
+    pub(crate) fn net(&self) -> &Namespace {
+        &self.net
     }
 
     pub(crate) fn ulp(&self) -> &dyn Ulp {

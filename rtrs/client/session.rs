@@ -10,9 +10,12 @@ use kernel::{
         Mutex, //
     },
 };
-use kernel_ext::error::{
-    errno,
-    error, //
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    net::Namespace, //
 };
 use rtrs_core::address::Endpoints;
 use rtrs_logic::reconnect::MaxAttempts;
@@ -45,6 +48,9 @@ pub const HOLD_SESSION: u32 = u32::MAX - 1;
 pub struct OpenParams<'a> {
     /// The name that the session has on both sides; taken only once per machine.
     pub name: &'a SessionName,
+    /// The network namespace that all paths, also those that are added later, are in. The session
+    /// keeps it alive until it is closed.
+    pub net: &'a Namespace,
     /// The paths, 1 to 128; all have to connect.
     pub paths: &'a [Endpoints],
     /// The server's port, for paths that are added later.
@@ -120,6 +126,11 @@ impl Session {
     /// The name.
     pub fn name(&self) -> &SessionName {
         self.inner.name()
+    }
+
+    /// The network namespace of its paths.
+    pub fn net(&self) -> &Namespace {
+        self.inner.net()
     }
 
     /// Whether a path is connected at the moment. Any context.

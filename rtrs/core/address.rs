@@ -11,8 +11,8 @@ use kernel::{
     str::CString, //
 };
 use kernel_ext::net::{
-    self,
     Family,
+    Namespace,
     SockAddr, //
 };
 use rtrs_proto::{
@@ -26,12 +26,12 @@ pub type Endpoints = (Option<SockAddr>, SockAddr);
 
 /// The socket address of `addr` with `port`.
 ///
-/// Fails with `ENODEV` if the interface of a link-local address does not exist.
-pub fn sock_addr(addr: &Addr, port: u16) -> Result<SockAddr> {
+/// Fails with `ENODEV` if the interface of a link-local address does not exist in `net`.
+pub fn sock_addr(net: &Namespace, addr: &Addr, port: u16) -> Result<SockAddr> {
     Ok(match addr {
         Addr::V4(addr) => SockAddr::v4(*addr, port),
         Addr::V6 { addr, scope } => {
-            let scope = scope.as_ref().map_or(Ok(0), interface)?;
+            let scope = scope.as_ref().map_or(Ok(0), |scope| interface(net, scope))?;
             SockAddr::v6(*addr, port, scope)
         }
         Addr::Gid(gid) => SockAddr::gid(*gid, port),
@@ -53,7 +53,7 @@ pub fn bare(addr: &SockAddr) -> Option<Addr> {
 }
 
 /// The number of the interface that a scope names, by number or by name.
-fn interface(scope: &Scope) -> Result<u32> {
+fn interface(net: &Namespace, scope: &Scope) -> Result<u32> {
     if let Some(index) = scope.index() {
         return Ok(index);
     }
@@ -64,18 +64,18 @@ fn interface(scope: &Scope) -> Result<u32> {
         .ok_or(EINVAL)?
         .copy_from_slice(bytes);
     let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
-    net::ifindex(name).ok_or(ENODEV)
+    net.ifindex(name).ok_or(ENODEV)
 }
 
-/// The socket addresses of a path: the destination with `port`, the source with none.
+/// The socket addresses of a path in `net`: the destination with `port`, the source with none.
 ///
 /// Fails as [`sock_addr`] does.
-pub fn endpoints(spec: &PathSpec, port: u16) -> Result<Endpoints> {
+pub fn endpoints(net: &Namespace, spec: &PathSpec, port: u16) -> Result<Endpoints> {
     let src = match &spec.src {
-        Some(src) => Some(sock_addr(src, 0)?),
+        Some(src) => Some(sock_addr(net, src, 0)?),
         None => None,
     };
-    Ok((src, sock_addr(&spec.dst, port)?))
+    Ok((src, sock_addr(net, &spec.dst, port)?))
 }
 
 /// The name of the directory of a path: `<client>@<server>`, the same on both sides.

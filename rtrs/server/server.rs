@@ -23,7 +23,10 @@ use kernel_ext::{
         self,
         errno, //
     },
-    net::SockAddr,
+    net::{
+        Namespace,
+        SockAddr, //
+    },
     rdma::{
         self,
         Listener, //
@@ -164,17 +167,25 @@ impl Drop for InUse {
     }
 }
 
-/// A server that listens.
+/// Where a server listens: one network namespace.
+struct Door {
+    net: Namespace,
+    _ip: Listener,
+    _ib: Option<Listener>,
+}
+
+/// A server that listens, in one network namespace or several.
 pub struct Server {
-    listeners: [Option<Listener>; 2],
+    doors: Pin<KBox<Mutex<KVec<Door>>>>,
+    port: u16,
     shared: Arc<Shared>,
     /// Given back when all else is gone.
     _in_use: InUse,
 }
 
 impl Server {
-    /// Listens on `port`, on all devices there are and will be, for clients that use IP addresses
-    /// and for those that use GIDs. Process context.
+    /// Listens on `port` in the network namespace of the calling process, which is the one that
+    /// loads the module; see [`listen`](Self::listen). Process context.
     ///
     /// # Errors
     ///
@@ -198,32 +209,98 @@ impl Server {
             GFP_KERNEL,
         )?;
         // From here on dropping it undoes everything.
-        let mut server = Self {
-            listeners: [None, None],
+        let server = Self {
+            doors: KBox::pin_init(
+                new_mutex!(KVec::new(), "rtrs_server::Server::doors"),
+                GFP_KERNEL,
+            )?,
+            port,
             shared,
             _in_use: in_use,
         };
-        let backlog = limits::LISTEN_BACKLOG.unsigned_abs();
-        let acceptor = Acceptor::new(&server.shared)?;
-        let ip = Listener::new(&SockAddr::any_v6(port), backlog, acceptor.clone())?;
-        let ib = Listener::new(&SockAddr::any_ib(port), backlog, acceptor)
-            .inspect_err(|e| {
-                pr_warn!(
-                    "port {}: clients that use GIDs cannot connect (error {})\n",
-                    port,
-                    e.to_errno()
-                );
-            })
-            .ok();
-        server.listeners = [Some(ip), ib];
+        server.listen(Namespace::current())?;
         Ok(server)
+    }
+
+    /// Listens in a network namespace, on all devices there are and will be. Process context.
+    ///
+    /// Clients that use GIDs are listened for in the initial namespace only, where they are found
+    /// from all others, too: the connection manager knows of no namespace for a GID.
+    ///
+    /// The namespace is kept alive until [`deafen`](Self::deafen) or the server's end: it stays,
+    /// with its interfaces, when its last process and its last name are gone.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the server listens there already; otherwise that of listening for IP clients, as
+    /// `EADDRINUSE`. If only GIDs cannot be listened for, the log says so.
+    pub fn listen(&self, net: Namespace) -> Result {
+        let mut doors = self.doors.lock();
+        if doors.iter().any(|door| door.net == net) {
+            return Err(EEXIST);
+        }
+        doors.reserve(1, GFP_KERNEL)?;
+        let port = self.port;
+        let backlog = limits::LISTEN_BACKLOG.unsigned_abs();
+        let acceptor = Acceptor::new(&self.shared)?;
+        let ip = Listener::new(&net, &SockAddr::any_v6(port), backlog, acceptor.clone())?;
+        let ib = if net.is_initial() {
+            Listener::new(&net, &SockAddr::any_ib(port), backlog, acceptor)
+                .inspect_err(|e| {
+                    pr_warn!(
+                        "port {}: clients that use GIDs cannot connect (error {})\n",
+                        port,
+                        e.to_errno()
+                    );
+                })
+                .ok()
+        } else {
+            None
+        };
+        doors.push(
+            Door {
+                net,
+                _ip: ip,
+                _ib: ib,
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(())
+    }
+
+    /// Listens no longer in the network namespace with this number, and lets go of it. Connections
+    /// that were made there go on, and keep the namespace themselves. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the server does not listen there.
+    pub fn deafen(&self, number: u32) -> Result {
+        let door = {
+            let mut doors = self.doors.lock();
+            let at = doors
+                .iter()
+                .position(|door| door.net.number() == number)
+                .ok_or(ENOENT)?;
+            doors.remove(at).map_err(|_| ENOENT)?
+        };
+        drop(door);
+        Ok(())
+    }
+
+    /// Calls `show` with the number of every network namespace that the server listens in. Process
+    /// context.
+    pub fn each_namespace(&self, mut show: impl FnMut(u32)) {
+        for door in self.doors.lock().iter() {
+            show(door.net.number());
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Nobody asks any more, and those who asked have been answered.
-        self.listeners = [None, None];
+        let doors = core::mem::replace(&mut *self.doors.lock(), KVec::new());
+        drop(doors);
         let shared = &self.shared;
         shared.registry.lock().close();
         shared.context.setup.flush();

@@ -6,7 +6,9 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/netdevice.h>
+#include <linux/nsproxy.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <net/net_namespace.h>
 
@@ -133,10 +135,10 @@ void rdx_mr_next_key(struct ib_mr *mr)
 	ib_update_fast_reg_key(mr, (u8)ib_inc_rkey(mr->rkey));
 }
 
-struct rdma_cm_id *rdx_create_id(rdma_cm_event_handler handler, void *context,
-				 enum rdma_ucm_port_space ps)
+struct rdma_cm_id *rdx_create_id(struct net *net, rdma_cm_event_handler handler,
+				 void *context, enum rdma_ucm_port_space ps)
 {
-	return rdma_create_id(&init_net, handler, context, ps, IB_QPT_RC);
+	return rdma_create_id(net, handler, context, ps, IB_QPT_RC);
 }
 
 bool rdx_device_has_mem_mgt(const struct ib_device *dev)
@@ -149,13 +151,39 @@ bool rdx_device_has_sg_gaps(const struct ib_device *dev)
 	return dev->attrs.kernel_cap_flags & IBK_SG_GAPS_REG;
 }
 
-int rdx_ifindex(const char *name)
+struct net *rdx_net_current(void)
+{
+	/* A task that has given up its namespaces is on its way out. */
+	return get_net(current->nsproxy ? current->nsproxy->net_ns : &init_net);
+}
+
+struct net *rdx_net_get(struct net *net)
+{
+	return get_net(net);
+}
+
+void rdx_net_put(struct net *net)
+{
+	put_net(net);
+}
+
+struct net *rdx_net_initial(void)
+{
+	return &init_net;
+}
+
+unsigned int rdx_net_number(const struct net *net)
+{
+	return net->ns.inum;
+}
+
+int rdx_ifindex(struct net *net, const char *name)
 {
 	struct net_device *dev;
 	int index = 0;
 
 	rcu_read_lock();
-	dev = dev_get_by_name_rcu(&init_net, name);
+	dev = dev_get_by_name_rcu(net, name);
 	if (dev)
 		index = dev->ifindex;
 	rcu_read_unlock();

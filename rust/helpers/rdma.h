@@ -50,14 +50,19 @@ struct ib_cq *rdx_alloc_cq(struct ib_device *dev, int entries, int vector,
 void rdx_mr_next_key(struct ib_mr *mr);
 
 /* Connection manager. */
-struct rdma_cm_id *rdx_create_id(rdma_cm_event_handler handler, void *context,
-				 enum rdma_ucm_port_space ps);
+struct rdma_cm_id *rdx_create_id(struct net *net, rdma_cm_event_handler handler,
+				 void *context, enum rdma_ucm_port_space ps);
 
 /* Devices. */
 bool rdx_device_has_mem_mgt(const struct ib_device *dev);
 bool rdx_device_has_sg_gaps(const struct ib_device *dev);
 
-/* Network. */
-int rdx_ifindex(const char *name);
+/* Network namespaces; the first two answer a reference that the caller owns. */
+struct net *rdx_net_current(void);
+struct net *rdx_net_get(struct net *net);
+void rdx_net_put(struct net *net);
+struct net *rdx_net_initial(void);
+unsigned int rdx_net_number(const struct net *net);
+int rdx_ifindex(struct net *net, const char *name);
 
 #endif /* RNBD_RUST_HELPERS_RDMA_H */

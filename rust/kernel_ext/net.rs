@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Socket addresses of the connection manager, as plain Rust values.
+//! Socket addresses of the connection manager, as plain Rust values, and the network namespaces in
+//! which they mean something.
 //!
 //! Used by everybody who connects, listens or compares peers. A value of [`SockAddr`] is an IPv4,
 //! IPv6 or InfiniBand (GID) address with a port; the C structures exist only while a call into the
@@ -12,7 +13,8 @@ use core::{
     net::{
         Ipv4Addr,
         Ipv6Addr, //
-    }, //
+    },
+    ptr::NonNull, //
 };
 use kernel::{
     bindings as k,
@@ -264,9 +266,102 @@ impl kernel::fmt::Display for SockAddr {
     }
 }
 
-/// The index of a network interface of the initial network namespace, by name. Any context.
-pub fn ifindex(name: &CStr) -> Option<u32> {
-    // SAFETY: the name is NUL terminated and lives for the call.
-    let index = unsafe { c::rdx_ifindex(name.as_char_ptr()) };
-    u32::try_from(index).ok().filter(|&index| index != 0)
+/// A network namespace, and a reference that keeps it alive.
+///
+/// As long as it is kept, its interfaces stay, even when its last process and its last name are
+/// gone; so whoever stores one has to say when it lets go. Giving it up is possible in any context:
+/// the kernel takes a namespace down in a work item of its own.
+///
+/// # Invariants
+///
+/// `raw` is valid, and one of its counted references is ours.
+pub struct Namespace {
+    raw: NonNull<k::net>,
+}
+
+// SAFETY: a namespace is bound to no task, and its counter is atomic.
+unsafe impl Send for Namespace {}
+// SAFETY: a shared reference allows to read its number, which never changes, to look up interfaces
+// under the kernel's own locks, and to take another counted reference.
+unsafe impl Sync for Namespace {}
+
+impl Namespace {
+    /// The namespace of the process that runs, for instance that writes into a file or loads a
+    /// module; the initial one for kernel threads. Process context.
+    pub fn current() -> Self {
+        // SAFETY: a task may look at its own namespaces at any time.
+        let raw = unsafe { c::rdx_net_current() };
+        // SAFETY: the helper answers a valid namespace with a reference for us.
+        unsafe { Self::from_counted(raw) }
+    }
+
+    /// The namespace that the system has begun with.
+    pub fn initial() -> Self {
+        // SAFETY: the initial namespace is static; it counts references like all others.
+        let raw = unsafe { c::rdx_net_get(c::rdx_net_initial()) };
+        // SAFETY: As above.
+        unsafe { Self::from_counted(raw) }
+    }
+
+    /// Takes over a reference.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be a valid namespace, and one of its counted references the caller's to give.
+    unsafe fn from_counted(raw: *mut k::net) -> Self {
+        // INVARIANT: what the caller promises.
+        Self {
+            // SAFETY: a valid namespace is not at address 0.
+            raw: unsafe { NonNull::new_unchecked(raw) },
+        }
+    }
+
+    /// The number by which user space knows it: what `stat -L -c %i /proc/self/ns/net` prints.
+    pub fn number(&self) -> u32 {
+        // SAFETY: the namespace is valid by the invariant.
+        unsafe { c::rdx_net_number(self.as_ptr()) }
+    }
+
+    /// Whether it is the one that the system has begun with.
+    pub fn is_initial(&self) -> bool {
+        // SAFETY: the function only answers an address.
+        self.as_ptr() == unsafe { c::rdx_net_initial() }
+    }
+
+    /// The index of a network interface in it, by name. Any context.
+    pub fn ifindex(&self, name: &CStr) -> Option<u32> {
+        // SAFETY: the namespace is valid by the invariant; the name is NUL terminated and lives for
+        // the call.
+        let index = unsafe { c::rdx_ifindex(self.as_ptr(), name.as_char_ptr()) };
+        u32::try_from(index).ok().filter(|&index| index != 0)
+    }
+
+    /// For calls into the connection manager, which takes a reference of its own.
+    pub(crate) fn as_ptr(&self) -> *mut k::net {
+        self.raw.as_ptr()
+    }
+}
+
+impl Clone for Namespace {
+    fn clone(&self) -> Self {
+        // SAFETY: the namespace is valid, as we have a reference.
+        let raw = unsafe { c::rdx_net_get(self.as_ptr()) };
+        // SAFETY: the helper has taken the reference for the new value.
+        unsafe { Self::from_counted(raw) }
+    }
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Namespace {}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours by the invariant, and nobody uses the value any more.
+        unsafe { c::rdx_net_put(self.as_ptr()) }
+    }
 }

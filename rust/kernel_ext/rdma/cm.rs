@@ -30,6 +30,7 @@ use crate::{
     },
     net::{
         Family,
+        Namespace,
         SockAddr, //
     }, //
 };
@@ -171,13 +172,21 @@ pub struct Resolved {
     dst: SockAddr,
 }
 
-/// Resolves an address to a device, waiting at most `timeout_ms`. Sleeps.
+/// Resolves an address in a network namespace to a device, waiting at most `timeout_ms`. Sleeps.
+///
+/// The connection keeps the namespace until it is gone. GIDs mean the same in all namespaces; who
+/// listens for them in the initial one is found from all of them.
 ///
 /// # Errors
 ///
 /// `EHOSTUNREACH`, `ETIMEDOUT`, `ERESTARTSYS`, `ENODEV`, `EINVAL` (no address, or families that do
 /// not match), or what the connection manager says.
-pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Result<Resolved> {
+pub fn resolve(
+    net: &Namespace,
+    src: Option<&SockAddr>,
+    dst: &SockAddr,
+    timeout_ms: u32,
+) -> Result<Resolved> {
     let space = match dst.family() {
         Family::V4 | Family::V6 => c::rdma_ucm_port_space_RDMA_PS_TCP,
         Family::Ib => c::rdma_ucm_port_space_RDMA_PS_IB,
@@ -186,7 +195,7 @@ pub fn resolve(src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Resul
     if src.is_some_and(|src| src.family() != dst.family()) {
         return Err(EINVAL);
     }
-    let id = IdRef::create(space)?;
+    let id = IdRef::create(net, space)?;
     // SAFETY: the id is valid and not bound yet.
     to_result(unsafe { c::rdma_set_reuseaddr(id.raw(), 1) })?;
 

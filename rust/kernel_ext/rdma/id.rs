@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     error::errno,
-    net::SockAddr, //
+    net::{
+        Namespace,
+        SockAddr, //
+    }, //
 };
 use core::{
     cell::{
@@ -104,14 +107,15 @@ impl IdRef {
         })
     }
 
-    /// Makes an id in the initial network namespace. Sleeps.
-    pub(super) fn create(space: c::rdma_ucm_port_space) -> Result<Arc<Self>> {
+    /// Makes an id in a network namespace, which it keeps. Sleeps.
+    pub(super) fn create(net: &Namespace, space: c::rdma_ucm_port_space) -> Result<Arc<Self>> {
         // The room for the value comes first, because the id needs its address.
         let room = kernel::sync::UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
         let context = room.as_ptr().cast_mut().cast::<c_void>();
-        // SAFETY: no event can occur before an operation is started on the id, and none is before
-        // the value behind `context` is initialised.
-        let raw = from_err_ptr(unsafe { c::rdx_create_id(Some(conn_handler), context, space) })?;
+        let handler: c::rdma_cm_event_handler = Some(conn_handler);
+        // SAFETY: the namespace is valid; no event can occur before an operation is started on the
+        // id, and none is before the value behind `context` is initialised.
+        let raw = from_err_ptr(unsafe { c::rdx_create_id(net.as_ptr(), handler, context, space) })?;
         // INVARIANT: `raw` is new; its context is the place which is initialised here.
         Ok(room.pin_init_with(Self::init(raw))?.into())
     }

@@ -31,6 +31,7 @@ use crate::{
     error::errno,
     net::{
         Family,
+        Namespace,
         SockAddr, //
     }, //
 };
@@ -76,8 +77,11 @@ unsafe impl Send for Listener {}
 unsafe impl Sync for Listener {}
 
 impl Listener {
-    /// Listens on an address of the initial network namespace; wildcards listen on all devices,
-    /// present and future. Sleeps.
+    /// Listens on an address of a network namespace, which it keeps alive; wildcards listen on all
+    /// devices, present and future. Sleeps.
+    ///
+    /// A GID is found by peers only in the initial namespace: there is nothing in a request that
+    /// tells one namespace from another.
     ///
     /// A listener on one device's address keeps that device from going away until it is dropped,
     /// and nobody is told; so what is to live long should listen on a wildcard.
@@ -85,7 +89,12 @@ impl Listener {
     /// # Errors
     ///
     /// `EADDRINUSE`, `EINVAL`, `ENOMEM`, or what the connection manager says.
-    pub fn new<A: Accept>(addr: &SockAddr, backlog: u32, acceptor: Arc<A>) -> Result<Self> {
+    pub fn new<A: Accept>(
+        net: &Namespace,
+        addr: &SockAddr,
+        backlog: u32,
+        acceptor: Arc<A>,
+    ) -> Result<Self> {
         let space = match addr.family() {
             Family::V4 | Family::V6 => c::rdma_ucm_port_space_RDMA_PS_TCP,
             Family::Ib => c::rdma_ucm_port_space_RDMA_PS_IB,
@@ -96,8 +105,9 @@ impl Listener {
         let acceptor = KBox::new(acceptor, GFP_KERNEL)?;
         let context = ptr::from_ref::<Arc<dyn Accept>>(&acceptor).cast_mut();
         let handler: c::rdma_cm_event_handler = Some(listen_handler);
-        // SAFETY: the context is in a box that is freed after the id.
-        let raw = from_err_ptr(unsafe { c::rdx_create_id(handler, context.cast(), space) })?;
+        let context = context.cast();
+        // SAFETY: the namespace is valid; the context is in a box that is freed after the id.
+        let raw = from_err_ptr(unsafe { c::rdx_create_id(net.as_ptr(), handler, context, space) })?;
         // INVARIANT: from here on dropping `this` destroys the id first.
         let this = Self {
             raw,

@@ -27,7 +27,10 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
-    net::SockAddr,
+    net::{
+        Namespace,
+        SockAddr, //
+    },
     new_irq_spinlock,
     rdma::{
         cm,
@@ -184,7 +187,7 @@ pub(crate) type Connected = (Arc<Client>, Arc<QueuePair<Client>>, Arc<Pd>);
 pub(crate) fn connect(dst: &SockAddr) -> Result<Connected> {
     let resolved = step(
         "resolve",
-        cm::resolve(Some(&dst.with_port(0)), dst, PATIENCE),
+        cm::resolve(&Namespace::current(), Some(&dst.with_port(0)), dst, PATIENCE),
     )?;
     let info = resolved.info();
     ensure(info.mem_mgt_extensions && info.max_fast_reg_pages >= 8 && !info.name().is_empty())?;

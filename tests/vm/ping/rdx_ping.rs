@@ -28,7 +28,10 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
-    net::SockAddr,
+    net::{
+        Namespace,
+        SockAddr, //
+    },
     rdma::{
         self,
         cm,
@@ -106,7 +109,7 @@ fn ensure(ok: bool) -> Result {
 
 /// Connects with this private data and expects to be refused.
 fn refused(private: &[u8], dst: &SockAddr, by_consumer: bool, with: &[u8]) -> Result {
-    let resolved = cm::resolve(None, dst, PATIENCE)?;
+    let resolved = cm::resolve(&Namespace::current(), None, dst, PATIENCE)?;
     let pd = rdma::Pd::new(&resolved)?;
     let ctx = client::Client::new()?;
     let prepared = resolved.prepare(ctx, &pd, &client::CONFIG, PATIENCE)?;
@@ -127,10 +130,10 @@ fn refused(private: &[u8], dst: &SockAddr, by_consumer: bool, with: &[u8]) -> Re
 fn run() -> Result {
     let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
     let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
-    let listener = step("listen", cm::Listener::new(&SERVER, 8, door.clone()))?;
+    let listener = step("listen", cm::Listener::new(&Namespace::current(), &SERVER, 8, door.clone()))?;
     step(
         "a second listener on the same port is refused",
-        ensure(cm::Listener::new(&SERVER, 8, door).is_err()),
+        ensure(cm::Listener::new(&Namespace::current(), &SERVER, 8, door).is_err()),
     )?;
     step(
         "refused with data",
@@ -154,7 +157,7 @@ fn run() -> Result {
     )?;
     step(
         "no such host",
-        ensure(cm::resolve(None, &SockAddr::v4([10, 99, 0, 1], 1), 1000).is_err()),
+        ensure(cm::resolve(&Namespace::current(), None, &SockAddr::v4([10, 99, 0, 1], 1), 1000).is_err()),
     )?;
     step("the connection", client::run(&server, &SERVER))?;
     server.close();
@@ -172,11 +175,11 @@ fn run() -> Result {
     let port = SERVER.port();
     let ip = step(
         "listen on all IP addresses",
-        cm::Listener::new(&SockAddr::any_v6(port), 8, door.clone()),
+        cm::Listener::new(&Namespace::current(), &SockAddr::any_v6(port), 8, door.clone()),
     )?;
     let ib = step(
         "listen on all GIDs",
-        cm::Listener::new(&SockAddr::any_ib(port), 8, door),
+        cm::Listener::new(&Namespace::current(), &SockAddr::any_ib(port), 8, door),
     )?;
     for dst in [SERVER, SERVER6] {
         server.reset();
@@ -218,7 +221,7 @@ impl Keeper {
     fn new() -> Result<Arc<Self>> {
         let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
         let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
-        let listener = cm::Listener::new(&SERVER, 8, door)?;
+        let listener = cm::Listener::new(&Namespace::current(), &SERVER, 8, door)?;
         let (ctx, qp, _pd) = client::connect(&SERVER)?;
         drop(listener);
         server.settle();
