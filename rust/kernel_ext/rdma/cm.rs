@@ -32,7 +32,8 @@ use crate::{
         Family,
         Namespace,
         SockAddr, //
-    }, //
+    },
+    time, //
 };
 use kernel::{
     bindings as k,
@@ -57,6 +58,15 @@ pub use super::listener::{
 const RETRY_COUNT: u8 = 7;
 /// How often the peer's missing receive is waited for; 7 means for ever (rtrs.md 3.3).
 pub(super) const RNR_RETRY_COUNT: u8 = 7;
+
+/// How long one attempt to resolve an address takes at most.
+///
+/// `ib_core` asks for the hardware address of the peer and puts the request on its list only then
+/// (`rdma_resolve_ip`). An answer that comes faster, as over a veth pair, is not noticed, and the
+/// address known but not looked at again until the time of the request is over. So there are
+/// several attempts of a short time each; an answer that takes longer than one still counts, as the
+/// kernel goes on waiting for it.
+const RESOLVE_SLICE_MS: u32 = 250;
 
 /// Private data that came with a connection manager event; at most 255 bytes.
 #[derive(Clone)]
@@ -187,6 +197,27 @@ pub fn resolve(
     dst: &SockAddr,
     timeout_ms: u32,
 ) -> Result<Resolved> {
+    let end = time::now_ms().saturating_add(u64::from(timeout_ms));
+    let mut left = timeout_ms;
+    loop {
+        let result = resolve_once(net, src, dst, left.min(RESOLVE_SLICE_MS));
+        if !matches!(&result, Err(e) if *e == error(errno::ETIMEDOUT)) {
+            return result;
+        }
+        left = u32::try_from(end.saturating_sub(time::now_ms())).unwrap_or(0);
+        if left == 0 {
+            return result;
+        }
+    }
+}
+
+/// One attempt of [`resolve`].
+fn resolve_once(
+    net: &Namespace,
+    src: Option<&SockAddr>,
+    dst: &SockAddr,
+    timeout_ms: u32,
+) -> Result<Resolved> {
     let space = match dst.family() {
         Family::V4 | Family::V6 => c::rdma_ucm_port_space_RDMA_PS_TCP,
         Family::Ib => c::rdma_ucm_port_space_RDMA_PS_IB,
@@ -217,7 +248,8 @@ pub fn resolve(
             timeout_ms as c_ulong,
         )
     })?;
-    match id.mailbox().wait(timeout_ms)? {
+    // The connection manager keeps the time; this is for a connection manager that does not.
+    match id.mailbox().wait(timeout_ms.saturating_add(RESOLVE_SLICE_MS))? {
         Outcome::AddrResolved => {}
         _ => return Err(error(errno::ECONNRESET)),
     }

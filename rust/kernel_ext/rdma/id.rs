@@ -214,6 +214,12 @@ impl IdRef {
                 let data = unsafe { PrivateData::of_event(event) };
                 return id.mailbox.post(Outcome::Established(data));
             }
+            // SAFETY: as above.
+            c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR
+                if unsafe { (*event).status } == -errno::ETIMEDOUT =>
+            {
+                (errno::ETIMEDOUT, Lost::Error(errno::ETIMEDOUT))
+            }
             c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR
             | c::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR => {
                 (errno::EHOSTUNREACH, Lost::Error(errno::EHOSTUNREACH))
