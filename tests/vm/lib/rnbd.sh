@@ -6,6 +6,8 @@
 # Sourced after guest.sh.
 
 RNBD_CTL=/sys/devices/virtual/rnbd-client/ctl
+# A command in front of what maps: hosts.sh enters the client's network namespace by it.
+RNBD_IN=
 
 # rnbd_map SESSION DEVICE_PATH [path=ip:...] [option=value...]: maps; the name of
 # the new block device is in RNBD_DEV. Without a path over 10.0.0.1.
@@ -14,7 +16,9 @@ rnbd_map() {
 	shift 2
 	case " $*" in *" path="*) path='' ;; *) path='path=ip:10.0.0.1' ;; esac
 	before=$(rnbd_list)
-	echo "sessname=$session $path device_path=$device $*" >"$RNBD_CTL/map_device" || return 1
+	# shellcheck disable=SC2086
+	printf 'sessname=%s' "$session $path device_path=$device $*" | $RNBD_IN dd of="$RNBD_CTL/map_device" bs=64K \
+		iflag=fullblock status=none 2>/dev/null || return 1
 	after=$(rnbd_list)
 	RNBD_DEV=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | head -n 1)
 	[ -n "$RNBD_DEV" ]
