@@ -191,18 +191,21 @@ fn send(mut op: KBox<Op>, link: Arc<Link>, answer: Answer) -> Result<(), KBox<Op
         _ => chain.push(empty(response)),
     }
 
-    send_io_resp_imm(|| ResponseFacts {
-        write: op.direction() == Some(Direction::Write),
-        need_inval: answer.invalidate.is_some(),
-        always_invalidate: slot.key.is_some(),
-        msg_id: u32::from(chunk.get()),
-        wr_cnt: i32::try_from(chain.len).unwrap_or(0),
-        // The queue asks for a completion when it is half full.
-        signal_interval: link.qp.send_wr() / 2,
-        state: link.con.path.state_code(),
-        errno: answer.errno.errno(),
-        name: link.con.path.name(),
-    });
+    // As in C, an answer that brings data has no event.
+    if answer.data.is_none() {
+        send_io_resp_imm(|| ResponseFacts {
+            write: op.direction() == Some(Direction::Write),
+            need_inval: answer.invalidate.is_some(),
+            always_invalidate: slot.key.is_some(),
+            msg_id: u32::from(chunk.get()),
+            wr_cnt: i32::try_from(chain.len).unwrap_or(0),
+            // The queue asks for a completion when it is half full.
+            signal_interval: link.qp.send_wr() / 2,
+            state: link.con.path.state_code(),
+            errno: answer.errno.errno(),
+            name: link.con.path.name(),
+        });
+    }
 
     // The client may use the chunk again as soon as it has the answer, which may be before the
     // call returns. So the record is in its slot before.
