@@ -135,10 +135,16 @@ loopback() {
 		--env AI="$1" --env SECS="$SECS" --env CYCLES="$CYCLES" --env SLAB_KIB="$SLAB_KIB"
 }
 
+# paths EXTENSIONS AI: paths come and go under IO.
+paths() {
+	vm "paths-$1" paths.sh --timeout $((300 * SLOW)) --mem 2048 --env EXT="$1" --env AI="$2"
+}
+
 # Two lanes of about the same length.
 lane_1() {
 	suite hostile-Y hostile Y
 	suite loopback-N loopback N
+	suite paths-N paths N N
 }
 
 lane_2() {
@@ -149,6 +155,7 @@ lane_2() {
 	suite heartbeat vm heartbeat heartbeat.sh --timeout $((240 * SLOW)) --mem 2048
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
 	suite loopback-Y loopback Y
+	suite paths-Y paths Y Y
 	[ "$KERNEL" = stock ] || return 0
 	suite stats-c stats_c
 	suite stamp stamp

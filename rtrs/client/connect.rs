@@ -72,6 +72,7 @@ use crate::{
         Path, //
     },
     request::Slot,
+    wreck::Wreck,
 };
 
 /// Bytes of user header and message that a slot has room for. More than any user has,
@@ -146,6 +147,7 @@ pub(crate) fn build(path: &Arc<Path>, attempt: u32) -> Result<Arc<Live>> {
             slots,
             heartbeat,
             stats: path.stats().clone(),
+            wreck: Wreck::new(path.uuid())?,
             counted_up: Atomic::new(false),
             pd,
         },
@@ -241,7 +243,9 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     let (qp, agreed) = connect(prepared, &request(0)?, &deadline)?;
     connections.push(qp)?;
     contexts.push(first, GFP_KERNEL)?;
-    path.session().agree(&agreed)?;
+    path.session()
+        .agree(&agreed)
+        .inspect_err(|_| path.set_hopeless())?;
     path.known_to_server();
 
     let depth = u32::from(agreed.params.depth().get());

@@ -28,9 +28,11 @@ static CONTEXT: Global<Context> = Global::new();
 /// The class and the queue.
 #[pin_data]
 pub(crate) struct Context {
-    /// Heartbeats and teardown. Teardown frees what write-back waits for, so the queue
-    /// must make progress without memory.
+    /// Heartbeats, teardown and requests without a path. Write-back waits for them, so the
+    /// queue must make progress without memory; and none of its items takes long.
     queue: OwnedQueue,
+    /// Attempts to connect again, which take long. Write-back waits for them, too.
+    connecting: OwnedQueue,
     /// `/sys/class/rtrs-client`.
     pub(crate) class: Class,
     /// Held while a session takes its name, so that two do not find it free at once.
@@ -39,7 +41,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The queue for everything that may sleep.
+    /// The queue for attempts to connect again.
+    pub(crate) fn connecting(&self) -> &Queue {
+        self.connecting.queue()
+    }
+
+    /// The queue for everything else that may sleep.
     pub(crate) fn queue(&self) -> &Queue {
         self.queue.queue()
     }
@@ -60,6 +67,7 @@ pub(crate) fn start(module: &'static ThisModule) -> Result {
     let context = Arc::pin_init(
         try_pin_init!(Context {
             queue: OwnedQueue::new(c"rtrs_client_wq", flags)?,
+            connecting: OwnedQueue::new(c"rtrs_client_connect", flags)?,
             class: Class::new(c"rtrs-client", module)?,
             naming <- new_mutex!((), "rtrs_client::naming"),
         }),
@@ -77,6 +85,7 @@ pub(crate) fn stop() {
     };
     // The last reference to a path may be that of an item that is still returning; it
     // holds the context, which must not be dropped by its own queue.
+    context.connecting.drain();
     context.queue.drain();
     drop(context);
     rdma::flush_teardown();

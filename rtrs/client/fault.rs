@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Broken,
     /// The peer is silent.
     Heartbeat,
+    /// A request took longer than its user allows.
+    Expired,
     /// A transfer of a kind that does not fit the mode of the path (C2, C10).
     Carrier,
     /// An immediate that only clients send.
@@ -71,6 +73,7 @@ impl fmt::Display for Fault {
             }
             Self::Broken => "a connection broke",
             Self::Heartbeat => "the peer does not answer heartbeats",
+            Self::Expired => "a request took too long",
             Self::Carrier => "protocol error: wrong kind of transfer",
             Self::Immediate => "protocol error: request from the server",
             Self::MessageId => "protocol error: message id out of range",

@@ -21,7 +21,16 @@ use kernel::{
         },
         rcu,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
+    },
+    workqueue::{
+        impl_has_delayed_work,
+        impl_has_work,
+        new_delayed_work,
+        new_work,
+        DelayedWork,
+        Work, //
     },
 };
 use kernel_ext::{
@@ -31,10 +40,17 @@ use kernel_ext::{
     },
     fmt::Show,
     net::Namespace,
+    new_irq_spinlock,
     sync::{
         synchronize_rcu,
         ArcCell,
-        AtomicEnum, //
+        AtomicEnum,
+        IrqSpinLock,
+        WaitQueue, //
+    },
+    workqueue::{
+        cancel_delayed_sync,
+        cancel_sync, //
     },
 };
 use rtrs_core::{
@@ -46,9 +62,14 @@ use rtrs_core::{
 };
 use rtrs_logic::{
     policy::Policy,
-    reconnect::MaxAttempts, //
+    reconnect::{
+        MaxAttempts,
+        Schedule, //
+    },
+    wreck::NoPathTimeout, //
 };
 use rtrs_proto::{
+    limits::MAX_PATHS,
     Features,
     SessionName,
     SessionParams,
@@ -58,6 +79,7 @@ use rtrs_proto::{
 use crate::{
     context::Context,
     live::Live,
+    outage::Outage,
     path::Path,
     permit::{
         Permit,
@@ -70,11 +92,15 @@ use crate::{
         Limits,
         OpenParams, //
     },
-    sysfs::Tree,
+    sysfs::{
+        Entry,
+        Tree, //
+    },
     ulp::{
         LinkEvent,
         Ulp, //
     },
+    wreck::Wreck,
 };
 
 /// Bytes of a page of a memory region, the unit in which requests are bounded.
@@ -90,6 +116,9 @@ pub(crate) struct Agreed {
     /// What the server accepted of what we can beyond the C implementation.
     pub(crate) features: Features,
 }
+
+/// Most wrecks that are known at a time.
+const WRECKS_MAX: usize = 2 * MAX_PATHS;
 
 /// The paths that are connected, and what the user was told about them.
 struct Control {
@@ -117,8 +146,27 @@ pub(crate) struct Inner {
     policy: AtomicEnum<Policy>,
     /// How patient its paths are.
     heartbeat: Arc<heartbeat::Settings>,
+    /// How long requests may wait without a path, in seconds as the administrator says it.
+    no_path_timeout: Atomic<i32>,
     /// The least of all paths; grows never.
     max_segments: Atomic<u32>,
+    /// Nothing is kept any more.
+    closing: Atomic<bool>,
+    outage: Outage,
+    /// The permits, once they are made.
+    pool: SetOnce<Arc<Pool>>,
+    /// What lost paths left behind, as long as the server may work on it. Its room is made
+    /// with it, as recovery must not allocate.
+    #[pin]
+    wrecks: IrqSpinLock<KVec<Arc<Wreck>>>,
+    /// Woken when one of the wrecks or paths gets another state.
+    #[pin]
+    changed: WaitQueue,
+    /// A pass over the requests without a path: soon, and later.
+    #[pin]
+    soon: Work<Inner, 0>,
+    #[pin]
+    later: DelayedWork<Inner, 1>,
     #[pin]
     agreed: Mutex<Option<Agreed>>,
     /// What requests see of `control`.
@@ -129,6 +177,14 @@ pub(crate) struct Inner {
     /// The paths, and their files.
     #[pin]
     tree: Mutex<Tree>,
+}
+
+impl_has_work! {
+    impl HasWork<Self, 0> for Inner { self.soon }
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 1> for Inner { self.later }
 }
 
 impl Inner {
@@ -143,6 +199,7 @@ impl Inner {
             heartbeat::Settings::new(crate::params::heartbeat()?),
             GFP_KERNEL,
         )?;
+        let wrecks = KVec::with_capacity(WRECKS_MAX, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 context,
@@ -156,7 +213,15 @@ impl Inner {
                 max_reconnects: Atomic::new(max.get()),
                 policy: AtomicEnum::new(Policy::default()),
                 heartbeat,
+                no_path_timeout: Atomic::new(NoPathTimeout::DEFAULT.get()),
                 max_segments: Atomic::new(rtrs_proto::limits::MAX_SEGMENTS),
+                closing: Atomic::new(false),
+                outage: Outage::none(),
+                pool: SetOnce::new(),
+                wrecks <- new_irq_spinlock!(wrecks, "rtrs_client::wrecks"),
+                changed <- WaitQueue::new(),
+                soon <- new_work!("rtrs_client::soon"),
+                later <- new_delayed_work!("rtrs_client::later"),
                 agreed <- new_mutex!(None, "rtrs_client::agreed"),
                 routes <- ArcCell::new(None),
                 control <- new_mutex!(
@@ -202,9 +267,82 @@ impl Inner {
         agreed.map_or(Features::NONE, |agreed| agreed.features)
     }
 
-    pub(crate) fn expire(&self, _index: usize) {}
+    /// The connected paths, for the duration of an RCU section.
+    pub(crate) fn routes(&self) -> Option<Arc<Routes>> {
+        self.routes.get()
+    }
 
-    pub(crate) fn resume(&self) {}
+    /// The permits.
+    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// How long there has been no path, or the user has not said that requests may go
+    /// again. Any context.
+    #[inline]
+    pub(crate) fn outage_ms(&self) -> Option<u64> {
+        self.outage.ms()
+    }
+
+    /// The user says that requests may go. Sleeps.
+    pub(crate) fn end_outage(&self) {
+        let control = self.control.lock();
+        if control.up > 0 {
+            self.outage.end();
+        }
+    }
+
+    /// Where one waits for other states of wrecks and paths.
+    pub(crate) fn changed(&self) -> &WaitQueue {
+        &self.changed
+    }
+
+    /// Lists what a path leaves behind that is going down. Any context.
+    pub(crate) fn list_wreck(&self, wreck: &Arc<Wreck>) {
+        let mut wrecks = self.wrecks.lock();
+        if wrecks.len() >= WRECKS_MAX {
+            // Nobody has so many paths; these were removed without a proof long ago.
+            drop(wrecks.remove(0));
+        }
+        // There is room.
+        let _ = wrecks.push_within_capacity(wreck.clone());
+    }
+
+    /// Forgets what the server is done with. Any context.
+    pub(crate) fn forget(&self, wreck: &Arc<Wreck>) {
+        let mut wrecks = self.wrecks.lock();
+        wrecks.retain(|other| !Arc::ptr_eq(other, wreck));
+    }
+
+    /// The first wreck of which this is true. Any context.
+    pub(crate) fn find_wreck(&self, wanted: impl Fn(&Wreck) -> bool) -> Option<Arc<Wreck>> {
+        let wrecks = self.wrecks.lock();
+        wrecks.iter().find(|wreck| wanted(wreck)).cloned()
+    }
+
+    pub(crate) fn no_path_timeout(&self) -> NoPathTimeout {
+        NoPathTimeout::new(self.no_path_timeout.load(Relaxed)).unwrap_or(NoPathTimeout::DEFAULT)
+    }
+
+    /// Also applies to requests that wait already.
+    pub(crate) fn set_no_path_timeout(self: &Arc<Self>, timeout: NoPathTimeout) {
+        self.no_path_timeout.store(timeout.get(), Relaxed);
+        self.kick();
+    }
+
+    /// The port of paths that are added.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The attempts of an outage of a path.
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule::new(self.reconnect_delay_s, self.max_reconnects())
+    }
 
     pub(crate) fn poll_connections(&self) -> u32 {
         self.nr_poll
@@ -223,8 +361,8 @@ impl Inner {
         let _ = self.policy.step(|_| Some(policy));
     }
 
-    pub(crate) fn max_reconnects(&self) -> i32 {
-        self.max_reconnects.load(Relaxed)
+    pub(crate) fn max_reconnects(&self) -> MaxAttempts {
+        MaxAttempts::new(self.max_reconnects.load(Relaxed)).unwrap_or(MaxAttempts::ENDLESS)
     }
 
     pub(crate) fn set_max_reconnects(&self, max: MaxAttempts) {
@@ -242,7 +380,7 @@ impl Inner {
             Some(known) if known == offer => Ok(()),
             Some(_) => {
                 pr_warn!(
-                    "session {}: the server has other parameters on this path\n",
+                    "session {}: the server has other parameters than before; map its devices anew\n",
                     Show(&self.name)
                 );
                 Err(error(errno::ECONNRESET))
@@ -297,6 +435,7 @@ impl Inner {
         live.counted_up.store(false, Relaxed);
         control.up = control.up.saturating_sub(1);
         if control.announced && control.up == 0 {
+            self.outage.begin();
             self.ulp.link(LinkEvent::Down);
         }
     }
@@ -315,8 +454,36 @@ impl Inner {
         Ok(())
     }
 
+    /// Sends a request over one of the paths, or keeps it until there is one if it may
+    /// wait. Any context.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        operation: &Operation<'_>,
+        permit: Permit,
+    ) -> Result<(), Refused> {
+        // Covers the look at `closing`, too: whoever closes waits for us.
+        let _reading = rcu::read_lock();
+        if self.is_barred(permit.kind(), operation.hold_ms) {
+            return self.keep(operation, permit);
+        }
+        match self.send(operation, permit, false) {
+            Err((permit, reason)) if reason == error(errno::ECONNABORTED) => {
+                self.keep(operation, permit)
+            }
+            result => result,
+        }
+    }
+
     /// Sends a request over one of the paths. Any context.
-    pub(crate) fn submit(&self, operation: &Operation<'_>, permit: Permit) -> Result<(), Refused> {
+    ///
+    /// `replay` says that another path carried it before. Fails with `ECONNABORTED` without
+    /// a path.
+    pub(crate) fn send(
+        &self,
+        operation: &Operation<'_>,
+        permit: Permit,
+        replay: bool,
+    ) -> Result<(), Refused> {
         let _reading = rcu::read_lock();
         let Some(routes) = self.routes.get() else {
             return Err((permit, error(errno::ECONNABORTED)));
@@ -328,7 +495,12 @@ impl Inner {
         let mut refused = (permit, error(errno::ECONNABORTED));
         while let Some(live) = routes.choose(policy, &mut tried) {
             match live.submit(operation, refused.0, counted) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if replay {
+                        live.stats().failed_over();
+                    }
+                    return Ok(());
+                }
                 Err((permit, reason)) => refused = (permit, reason),
             }
             busy |= refused.1 == EAGAIN;
@@ -340,6 +512,9 @@ impl Inner {
         // As long as one path is only full, the request is worth another try.
         if busy {
             refused.1 = EAGAIN;
+        } else if refused.1 == error(errno::ENOTCONN) {
+            // It broke at this very moment.
+            refused.1 = error(errno::ECONNABORTED);
         }
         Err(refused)
     }
@@ -358,19 +533,45 @@ impl Inner {
         })
     }
 
-    /// Connects a path and lists it.
-    fn add_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
+    /// Connects a path and lists it. Sleeps, for tens of seconds per connection if the
+    /// server does not answer.
+    ///
+    /// Fails with `ENOSPC` if the session has all the paths that it may have, `EEXIST` if it
+    /// has one between the same addresses, `ENODEV` if it is being closed, `ENOMEM`, or as
+    /// connecting does. Nothing is left of the path then.
+    pub(crate) fn add_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
         let path = {
             let mut tree = self.tree.lock();
             let path = Path::new(self.clone(), endpoints, tree.is_empty())?;
             tree.add(path.clone())?;
             path
         };
+        let listed = self.establish(&path);
+        if listed.is_err() {
+            // Once it is out of the list `tear_down` does not know it any more.
+            path.close();
+            let gone = self.tree.lock().remove(&path);
+            drop(gone);
+        }
+        listed
+    }
+
+    fn establish(&self, path: &Arc<Path>) -> Result {
         // Until it is connected nobody but us knows the path, except for `tear_down`.
         path.connect()?;
         let known = path.known().ok_or(ENODEV)?;
         let name: CString = path_name(&known.src, &known.dst)?;
-        self.tree.lock().show(&path, &name)
+        self.tree.lock().show(path, &name)
+    }
+
+    /// Closes a path and takes it out of the session. Sleeps. Answers its directory, to be
+    /// dropped by the caller, and nothing if somebody else removes it.
+    pub(crate) fn remove_path(&self, path: &Arc<Path>) -> Option<Entry> {
+        path.close();
+        match path.retire() {
+            true => self.tree.lock().remove(path),
+            false => None,
+        }
     }
 
     /// Creates the files, connects all paths, makes the permits. Sleeps. On failure the
@@ -387,6 +588,7 @@ impl Inner {
         let limits = self.limits().ok_or(EINVAL)?;
         let agreed = (*self.agreed.lock()).ok_or(EINVAL)?;
         let pool = Pool::new(agreed.params, limits.max_segments)?;
+        self.pool.populate(pool.clone());
         {
             let mut control = self.control.lock();
             // A path that broke while the others connected: as if it never had.
@@ -400,13 +602,21 @@ impl Inner {
     }
 
     /// Takes everything down. Everything in flight has ended when this returns. Sleeps.
-    pub(crate) fn tear_down(&self) {
+    pub(crate) fn tear_down(self: &Arc<Self>) {
         self.control.lock().announced = false;
-        // The files go first; the last running one is waited for without our lock.
-        let paths = self.tree.lock().take();
-        let paths = paths.into_paths();
+        self.closing.store(true, Relaxed);
+        // Nobody puts a request into a berth after this.
+        synchronize_rcu();
+        let tree = self.tree.lock().take();
+        // The files go first, and functions of theirs that connect a path are waited for;
+        // so they are told.
+        tree.give_up();
+        let paths = tree.into_paths();
         for path in paths.iter() {
             path.close();
         }
+        cancel_sync::<_, 0>(self);
+        cancel_delayed_sync::<_, 1>(self);
+        self.salvage();
     }
 }

@@ -52,6 +52,7 @@ use crate::{
     },
     stats::Stats,
     ulp::Ulp,
+    wreck::Wreck,
 };
 
 /// Signaled sends that connection 0 can tell apart; a permit beyond goes elsewhere.
@@ -145,6 +146,8 @@ pub(crate) struct Live {
     pub(crate) heartbeat: Arc<Heartbeat>,
     /// What the path counts.
     pub(crate) stats: Arc<Stats>,
+    /// What it leaves behind, made beforehand.
+    pub(crate) wreck: Arc<Wreck>,
     /// Whether the session counts the path among those that are up. Changed under the
     /// session's control lock.
     pub(crate) counted_up: Atomic<bool>,
@@ -278,14 +281,35 @@ impl Live {
         }
     }
 
-    /// Takes everything down and fails what is in flight. Nobody submits any more. Sleeps.
-    pub(crate) fn take_down(&self) {
+    /// Asks the server to be done with a lost path, in the place of a request that waits.
+    /// Any context.
+    ///
+    /// Fails with `EAGAIN` if the queue is full, or as posting does.
+    pub(crate) fn fence(&self, chunk: ChunkIndex, wreck: &Arc<Wreck>) -> Result {
+        self.slot(chunk.index())
+            .ok_or(EINVAL)?
+            .fence(self, chunk, wreck)
+    }
+
+    /// Gives the path up if it carries the request with this index. Any context.
+    pub(crate) fn expire(&self, index: usize) {
+        if self.slot(index).is_some_and(Slot::is_unanswered) {
+            self.fail(Fault::Expired);
+        }
+    }
+
+    /// Takes everything down; what is in flight waits in its berth afterwards, as part of
+    /// [`Self::wreck`]. Answers whether there is any. Nobody submits any more. Sleeps.
+    pub(crate) fn take_down(&self) -> bool {
         self.heartbeat.stop();
         // From here on no completion runs, and the peer has no way to our memory.
         self.connections.shutdown();
+        self.wreck.begin();
+        let mut any = false;
         for slot in &self.slots {
-            slot.abort(self);
+            any |= slot.abort(self);
         }
+        any
     }
 }
 

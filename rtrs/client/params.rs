@@ -48,7 +48,6 @@ pub(crate) fn features() -> Features {
 
 /// Milliseconds before a replay that the server cannot confirm to be safe. What is out of
 /// range counts as the nearest value that is not.
-#[expect(dead_code, reason = "the failover reads it")]
 pub(crate) fn failover_hold_ms() -> u32 {
     let ms = FAILOVER_HOLD_MS.get().clamp(0, FAILOVER_HOLD_MAX_MS);
     u32::try_from(ms).unwrap_or(0)

@@ -21,8 +21,11 @@ use kernel::{
         SetOnce, //
     },
     workqueue::{
+        impl_has_delayed_work,
         impl_has_work,
+        new_delayed_work,
         new_work,
+        DelayedWork,
         Work,
         WorkItem, //
     },
@@ -33,23 +36,40 @@ use kernel_ext::{
         error, //
     },
     fmt::Show,
+    memory,
     net::SockAddr,
+    random,
+    rdma::Lost,
     sync::{
         AtomicEnum,
         Completion, //
     },
-    workqueue::cancel_sync,
+    time,
+    workqueue::{
+        cancel_delayed_sync,
+        cancel_sync,
+        enqueue_delayed, //
+    },
 };
 use rtrs_core::{
     address::Endpoints,
     heartbeat::Heartbeat,
     uuid, //
 };
-use rtrs_logic::client_path::{
-    Event,
-    State, //
+use rtrs_logic::{
+    client_path::{
+        Event,
+        State, //
+    },
+    reconnect::{
+        Next,
+        Schedule, //
+    }, //
 };
-use rtrs_proto::Uuid;
+use rtrs_proto::{
+    limits::RECONNECT_BACKOFF_MS,
+    Uuid, //
+};
 
 use crate::{
     connect,
@@ -117,6 +137,8 @@ pub(crate) struct Path {
     info: Completion,
     /// Bytes of the info response.
     info_len: Atomic<usize>,
+    /// The server has become another one: no attempt to connect can succeed.
+    hopeless: Atomic<bool>,
     /// Whether a failed work request of this incarnation was reported.
     explained: Atomic<bool>,
     /// The live part. Held while it is built and while it is taken down, so whoever waits
@@ -126,12 +148,30 @@ pub(crate) struct Path {
     #[pin]
     known: Mutex<Option<Known>>,
     stats: Arc<Stats>,
+    /// The attempts of the outage.
     #[pin]
-    recovery: Work<Path>,
+    schedule: Mutex<Schedule>,
+    /// Takes the path down.
+    #[pin]
+    recovery: Work<Path, RECOVERY>,
+    /// Connects it again.
+    #[pin]
+    attempt: DelayedWork<Path, ATTEMPT>,
 }
 
+/// Number of the work item that takes the path down.
+const RECOVERY: u64 = 0;
+/// Number of the one that connects it again.
+const ATTEMPT: u64 = 1;
+/// How often an attempt is repeated at once that the server has refused.
+const EAGER_ATTEMPTS: u32 = 2;
+
 impl_has_work! {
-    impl HasWork<Self> for Path { self.recovery }
+    impl HasWork<Self, 0> for Path { self.recovery }
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 1> for Path { self.attempt }
 }
 
 impl Path {
@@ -139,6 +179,7 @@ impl Path {
     /// server.
     pub(crate) fn new(session: Arc<Inner>, endpoints: Endpoints, first: bool) -> Result<Arc<Self>> {
         let stats = Stats::new()?;
+        let schedule = session.schedule();
         Arc::pin_init(
             pin_init!(Self {
                 session,
@@ -150,11 +191,14 @@ impl Path {
                 first_conn: Atomic::new(first),
                 info <- Completion::new(),
                 info_len: Atomic::new(0),
+                hopeless: Atomic::new(false),
                 explained: Atomic::new(false),
                 life <- new_mutex!(None, "rtrs_client::path_life"),
                 known <- new_mutex!(None, "rtrs_client::path_known"),
                 stats,
+                schedule <- new_mutex!(schedule, "rtrs_client::schedule"),
                 recovery <- new_work!("rtrs_client::recovery"),
+                attempt <- new_delayed_work!("rtrs_client::attempt"),
             }),
             GFP_KERNEL,
         )
@@ -209,6 +253,15 @@ impl Path {
         self.first_conn.load(Relaxed)
     }
 
+    /// The server offers what the session cannot change to any more.
+    pub(crate) fn set_hopeless(&self) {
+        self.hopeless.store(true, Relaxed);
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.hopeless.load(Relaxed)
+    }
+
     /// Connection 0 is established: the server knows the session now, and may create it
     /// anew whenever it has forgotten it.
     pub(crate) fn known_to_server(&self) {
@@ -240,6 +293,12 @@ impl Path {
         Ok(self.info_len.load(Relaxed))
     }
 
+    /// Wakes whoever connects the path, to look at its state. Any context.
+    fn interrupt(&self) {
+        self.info.complete_all();
+        self.session.changed().wake_all();
+    }
+
     fn step(&self, event: Event) -> Option<State> {
         let stepped = self.state.step(|state| state.step(event));
         stepped.ok().map(|(_, new)| new)
@@ -247,13 +306,22 @@ impl Path {
 
     /// Something broke. The first report of an incarnation is logged and leads to the
     /// path's being taken down; all others have no effect. Any context.
+    ///
+    /// A device that is being removed closes the path for good: an administrator has to
+    /// connect it again when there is another one.
     pub(crate) fn fail(self: &Arc<Self>, fault: Fault) {
         trace::error_recovery(self);
-        match self.step(Event::Failed) {
+        let event = match fault {
+            Fault::Lost(Lost::DeviceRemoval) => Event::Close,
+            _ => Event::Failed,
+        };
+        match self.step(event) {
             // Whoever is connecting cleans up.
-            Some(State::ConnectingErr) => self.info.complete_all(),
-            Some(State::Reconnecting) => {
-                let _ = self.session.context().queue().enqueue(self.clone());
+            Some(State::ConnectingErr) => self.interrupt(),
+            Some(_) => {
+                self.interrupt();
+                let queue = self.session.context().queue();
+                let _ = queue.enqueue::<_, RECOVERY>(self.clone());
             }
             // It may be what made the first report happen, seen a moment later. Worth a
             // line, but only one.
@@ -274,8 +342,17 @@ impl Path {
         );
     }
 
-    /// Connects the path; it must be in the state `Connecting`. Sleeps, for tens of
-    /// seconds if the peer does not answer.
+    fn report_attempt(&self, error: &Error) {
+        pr_warn!(
+            "session {}: path to {}: connecting failed with error {}\n",
+            Show(self.session.name()),
+            self.endpoints.1,
+            error.to_errno()
+        );
+    }
+
+    /// Connects the path for the first time; it must be in the state `Connecting`. Sleeps,
+    /// for tens of seconds if the peer does not answer.
     ///
     /// On failure the path has been taken down and is `Closed`, or on its way there.
     pub(crate) fn connect(self: &Arc<Self>) -> Result {
@@ -283,12 +360,7 @@ impl Path {
         if let Err(error) = &result {
             // A fault has put it there already; everything else is our own finding.
             let _ = self.step(Event::Failed);
-            pr_warn!(
-                "session {}: path to {}: connecting failed with error {}\n",
-                Show(self.session.name()),
-                self.endpoints.1,
-                error.to_errno()
-            );
+            self.report_attempt(error);
             self.close();
         }
         result
@@ -296,14 +368,16 @@ impl Path {
 
     fn try_connect(self: &Arc<Self>) -> Result {
         let mut life = self.life.lock();
+        self.bury(life.take());
         self.still_connecting()?;
         self.info.reinit();
         self.explained.store(false, Relaxed);
         let attempt = self.attempts.fetch_add(1, Relaxed).wrapping_add(1);
         let live = connect::build(self, attempt)?;
-        // From here on `close` finds it.
+        // From here on whoever takes the path down finds it.
         *life = Some(live.clone());
         *self.known.lock() = Some(connect::known(&live));
+        self.session.settle(&live)?;
         if self.step(Event::Established) != Some(State::Connected) {
             return Err(error(errno::ECONNRESET));
         }
@@ -312,41 +386,187 @@ impl Path {
         self.session.path_up(&live)
     }
 
-    /// Takes the live part down, if there is one. When this returns, nothing of it is in
-    /// use any more, and everything that was in flight has ended. Sleeps.
-    fn take_down(&self) {
-        let live = {
-            let mut life = self.life.lock();
-            let Some(live) = life.take() else {
-                return;
-            };
-            self.session.withdraw(&live);
-            live.take_down();
-            live
+    /// Connects the path again, if that is its turn; only one caller gets it. Sleeps.
+    ///
+    /// Fails with `EBUSY` if it is not, or as connecting does; then the next attempt is
+    /// scheduled, or the path is closed.
+    fn connect_again(self: &Arc<Self>) -> Result {
+        trace::reconnect_work(self);
+        if self.step(Event::Reconnect).is_none() {
+            return Err(EBUSY);
+        }
+        // Disks may be waiting for us, so nothing here may wait for disks (weak point L14).
+        memory::without_io(|| {
+            self.schedule.lock().on_attempt();
+            let result = self.session.begin_return(self.uuid).and_then(|()| {
+                let mut result = self.try_connect();
+                for _ in 0..EAGER_ATTEMPTS {
+                    // The server has found out by this very attempt that the old path is over,
+                    // and is about to take it down.
+                    let refused = result == Err(error(errno::ECONNRESET));
+                    if !refused || self.is_hopeless() || self.still_connecting().is_err() {
+                        break;
+                    }
+                    time::sleep_ms(RECONNECT_BACKOFF_MS);
+                    result = self.try_connect();
+                }
+                result
+            });
+            self.session.end_return(self.uuid, result.is_ok());
+            match &result {
+                Ok(()) => {
+                    self.schedule.lock().reset();
+                    pr_info!(
+                        "session {}: path to {}: connected again\n",
+                        Show(self.session.name()),
+                        self.endpoints.1
+                    );
+                }
+                Err(error) => {
+                    let _ = self.step(Event::Failed);
+                    self.stats.reconnected(false);
+                    self.report_attempt(error);
+                    self.take_down();
+                    let _ = self.step(Event::Retry);
+                    self.schedule_next();
+                }
+            }
+            result
+        })
+    }
+
+    /// Schedules the next attempt, or closes the path if none is left. Does nothing if the
+    /// path does not wait for one.
+    fn schedule_next(self: &Arc<Self>) {
+        if self.state.load() != State::Reconnecting {
+            return;
+        }
+        let next = {
+            let mut schedule = self.schedule.lock();
+            schedule.set_max(self.session.max_reconnects());
+            schedule.on_failure(random_u32())
         };
+        match next {
+            Next::After(_) if self.is_hopeless() => self.exhaust(),
+            Next::After(ms) => {
+                let queue = self.session.context().connecting();
+                let _ = enqueue_delayed::<_, ATTEMPT>(queue, self.clone(), ms);
+            }
+            Next::GiveUp => self.exhaust(),
+        }
+    }
+
+    /// Closes the path, which waits for its next attempt, as there is none.
+    fn exhaust(self: &Arc<Self>) {
+        if self.step(Event::Exhausted).is_some() {
+            self.report("no attempt to connect is left; write 1 to its file reconnect");
+            let _ = self.step(Event::Drained);
+            // Requests may be waiting for its return.
+            self.session.kick();
+        }
+    }
+
+    /// Takes the live part down if it is broken or to be closed. When this returns, nothing
+    /// of it is in use any more, and what was in flight waits for another path or has
+    /// ended. Sleeps.
+    fn take_down(self: &Arc<Self>) {
+        let mut life = self.life.lock();
+        // Whoever was faster may have built another one.
+        match self.state.load() {
+            State::Connecting | State::Connected => {}
+            _ => self.bury(life.take()),
+        }
+    }
+
+    /// Takes a live part down, with the lock of `life` held. Sleeps.
+    fn bury(&self, live: Option<Arc<Live>>) {
+        let Some(live) = live else {
+            return;
+        };
+        self.session.withdraw(&live);
+        self.session.list_wreck(&live.wreck);
+        if !live.take_down() {
+            self.session.forget(&live.wreck);
+        }
+        // First the requests, then the news.
+        self.session.salvage();
         self.session.path_down(&live);
+    }
+
+    /// A connected path broke, its device is being removed, or an attempt to connect has
+    /// ended. Process context.
+    fn recover(self: &Arc<Self>) {
+        memory::without_io(|| {
+            self.take_down();
+            if self.step(Event::Drained).is_none() {
+                self.schedule_next();
+            }
+        })
+    }
+
+    /// Connects the path anew, on behalf of an administrator, whatever it does now and how
+    /// many attempts it has had. Sleeps, for tens of seconds if the peer does not answer.
+    ///
+    /// Fails with `EBUSY` if it is just being connected or closed, and with `ENOTCONN` if
+    /// the attempt failed (spec: rtrs 3.5).
+    pub(crate) fn reconnect(self: &Arc<Self>) -> Result {
+        if self.state.load() == State::Connecting || self.step(Event::Revive).is_none() {
+            return Err(EBUSY);
+        }
+        // The attempt that was scheduled is the one that is made now.
+        cancel_delayed_sync::<_, ATTEMPT>(self);
+        self.schedule.lock().reset();
+        self.hopeless.store(false, Relaxed);
+        memory::without_io(|| self.take_down());
+        match self.connect_again() {
+            Err(EBUSY) => Err(EBUSY),
+            _ if self.is_connected() => Ok(()),
+            _ => Err(error(errno::ENOTCONN)),
+        }
+    }
+
+    /// The session is being closed: ends an attempt to connect soon. Any context.
+    pub(crate) fn give_up(&self) {
+        let _ = self.step(Event::Close);
+        self.interrupt();
     }
 
     /// Closes the path for good, and waits until it is. Sleeps; must not be called by the
     /// path's own work.
     pub(crate) fn close(self: &Arc<Self>) {
         trace::close_conns(self);
-        let _ = self.step(Event::Close);
+        self.give_up();
         self.take_down();
-        cancel_sync(self);
+        cancel_sync::<_, RECOVERY>(self);
+        cancel_delayed_sync::<_, ATTEMPT>(self);
         let _ = self.step(Event::Drained);
+        self.session.kick();
+    }
+
+    /// The path leaves its session. True for one caller, after [`Self::close`].
+    pub(crate) fn retire(&self) -> bool {
+        self.step(Event::Remove).is_some()
     }
 }
 
-impl WorkItem for Path {
+impl WorkItem<RECOVERY> for Path {
     type Pointer = Arc<Self>;
 
-    /// A connected path broke.
     fn run(this: Arc<Self>) {
-        this.take_down();
-        // The place of the schedule for reconnecting; without one, no attempt is left.
-        if this.step(Event::Exhausted).is_some() {
-            let _ = this.step(Event::Drained);
-        }
+        this.recover();
     }
+}
+
+impl WorkItem<ATTEMPT> for Path {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let _ = this.connect_again();
+    }
+}
+
+fn random_u32() -> u32 {
+    let mut bytes = [0; 4];
+    random::bytes(&mut bytes);
+    u32::from_ne_bytes(bytes)
 }

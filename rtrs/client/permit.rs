@@ -37,6 +37,8 @@ use rtrs_proto::{
     SessionParams, //
 };
 
+use crate::wreck::Berth;
+
 /// What a permit is for; it decides about the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -45,6 +47,9 @@ pub enum Kind {
     /// A message of the user's own protocol: goes over connection 0.
     Admin,
 }
+
+/// Bits of a word of a bitmap.
+const WORD_BITS: usize = usize::BITS as usize;
 
 /// A word of the bitmap.
 struct PermitWord(Atomic<usize>);
@@ -65,8 +70,12 @@ impl Word for PermitWord {
 #[pin_data]
 pub(crate) struct Pool {
     words: KVVec<PermitWord>,
+    /// A bit per permit: the user has given up on its request.
+    expired: KVVec<PermitWord>,
     /// The scatter table of each permit that is free.
     tables: KVVec<AtomicSlot<KBox<SgTable>>>,
+    /// Where the request of each permit waits while it has no path.
+    berths: KVVec<Pin<KBox<Berth>>>,
     params: SessionParams,
     #[pin]
     waiters: WaitQueue,
@@ -78,17 +87,23 @@ impl Pool {
         let depth = usize::from(params.depth().get());
         let capacity = usize::try_from(max_segments)?;
         let mut words = KVVec::with_capacity(words_for(depth), GFP_KERNEL)?;
+        let mut expired = KVVec::with_capacity(words_for(depth), GFP_KERNEL)?;
         for _ in 0..words_for(depth) {
             words.push(PermitWord(Atomic::new(0)), GFP_KERNEL)?;
+            expired.push(PermitWord(Atomic::new(0)), GFP_KERNEL)?;
         }
         let mut tables = KVVec::with_capacity(depth, GFP_KERNEL)?;
+        let mut berths = KVVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
+            berths.push(Berth::new()?, GFP_KERNEL)?;
             tables.push(AtomicSlot::new(SgTable::new(capacity)?), GFP_KERNEL)?;
         }
         Arc::pin_init(
             pin_init!(Self {
                 words,
+                expired,
                 tables,
+                berths,
                 params,
                 waiters <- WaitQueue::new(),
             }),
@@ -98,6 +113,46 @@ impl Pool {
 
     fn bits(&self) -> Permits<'_, PermitWord> {
         Permits::new(&self.words, usize::from(self.params.depth().get()))
+    }
+
+    /// How many permits there are.
+    pub(crate) fn depth(&self) -> usize {
+        self.berths.len()
+    }
+
+    /// Where the request of a permit waits while it has no path.
+    pub(crate) fn berth(&self, index: usize) -> Option<&Berth> {
+        self.berths.get(index).map(|berth| &**berth)
+    }
+
+    /// The user has given up on the request with this permit. Any context.
+    pub(crate) fn set_expired(&self, index: usize) {
+        self.change_expired(index, |word, bit| word | bit);
+    }
+
+    fn clear_expired(&self, index: usize) {
+        // Hardly ever set, so the line is shared by all processors.
+        if self.is_expired(index) {
+            self.change_expired(index, |word, bit| word & !bit);
+        }
+    }
+
+    /// Whether the user has given up on the request with this permit. Any context.
+    #[inline]
+    pub(crate) fn is_expired(&self, index: usize) -> bool {
+        let word = self.expired.get(index / WORD_BITS);
+        word.is_some_and(|word| word.load() & (1 << (index % WORD_BITS)) != 0)
+    }
+
+    fn change_expired(&self, index: usize, change: impl Fn(usize, usize) -> usize) {
+        let Some(word) = self.expired.get(index / WORD_BITS) else {
+            return;
+        };
+        let bit = 1 << (index % WORD_BITS);
+        let mut current = word.load();
+        while let Err(now) = word.compare_exchange(current, change(current, bit)) {
+            current = now;
+        }
     }
 
     /// Takes a permit if one is free. Any context.
@@ -110,6 +165,7 @@ impl Pool {
             .ok()
             .and_then(|index| self.params.chunk(index));
         let table = self.tables.get(index).and_then(AtomicSlot::take);
+        self.clear_expired(index);
         let (Some(chunk), Some(table)) = (chunk, table) else {
             // Neither can be missing while the bit is ours.
             self.bits().release(index);
@@ -159,7 +215,7 @@ impl Pool {
 /// What a permit owns apart from its table. Whoever splits a permit has to put it
 /// together again.
 pub(crate) struct Ticket {
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
     /// Which chunk of the server, which slot of a path.
     pub(crate) chunk: ChunkIndex,
     /// What the permit is for.

@@ -54,7 +54,6 @@ pub(crate) struct Operation<'a> {
     /// Whether the permit's table is to be transferred.
     pub(crate) data: bool,
     /// Milliseconds that it may wait for a path, or one of the special values.
-    #[expect(dead_code, reason = "the waiting list reads it")]
     pub(crate) hold_ms: u32,
 }
 

@@ -35,6 +35,7 @@ use kernel_ext::{
         Mr,
         Pd,
         QueuePair,
+        Remote,
         SgTable,
         Sge,
         Token,
@@ -43,7 +44,11 @@ use kernel_ext::{
     },
     sync::IrqSpinLock,
 };
-use rtrs_proto::Direction;
+use rtrs_proto::{
+    ChunkIndex,
+    Direction,
+    FenceRequest, //
+};
 
 use crate::{
     connection::Connection,
@@ -58,6 +63,10 @@ use crate::{
         Operation,
         Plan, //
     },
+    wreck::{
+        Held,
+        Wreck, //
+    }, //
 };
 
 /// A request that was not accepted: the permit comes back with the reason.
@@ -95,10 +104,28 @@ impl Memory {
     }
 }
 
+/// What a slot carries.
+enum Load {
+    /// A request of the user.
+    Request {
+        ticket: Ticket,
+        memory: Memory,
+        direction: Direction,
+        /// Bytes of the user's header, at the front of the slot's.
+        usr_len: usize,
+        /// Whether memory is transferred.
+        data: bool,
+        /// How long it may wait without a path.
+        hold_ms: u32,
+    },
+    /// A fence for this wreck, in the place of a request that waits.
+    Fence(Arc<Wreck>),
+}
+
 /// A request that the slot owns.
 struct InFlight {
-    ticket: Ticket,
-    memory: Memory,
+    chunk: ChunkIndex,
+    load: Load,
     /// The connection that carries it.
     cid: u16,
     stage: Stage,
@@ -111,16 +138,12 @@ struct InFlight {
 }
 
 impl InFlight {
-    fn into_permit(self) -> Permit {
-        Permit::new(self.ticket, self.memory.release())
-    }
-
-    /// Undoes a submission: nothing of it was posted.
-    fn refuse(self, live: &Live, reason: Error) -> Refused {
-        if self.counted {
-            live.leave();
+    /// Whether the server has answered, so that only our own device was waited for.
+    fn is_answered(&self) -> bool {
+        match self.stage {
+            Stage::Answer | Stage::AnswerAndSent => false,
+            Stage::Sent | Stage::Invalidation | Stage::Room => true,
         }
-        (self.into_permit(), reason)
     }
 
     /// Ends the request. Called without the slot's lock.
@@ -128,7 +151,16 @@ impl InFlight {
         if self.counted {
             live.leave();
         }
-        live.ulp().complete(self.into_permit(), status);
+        match self.load {
+            Load::Request { ticket, memory, .. } => {
+                let permit = Permit::new(ticket, memory.release());
+                live.ulp().complete(permit, status);
+            }
+            Load::Fence(wreck) => {
+                let session = live.path.session();
+                session.fence_ended(&wreck, self.chunk, Some(status));
+            }
+        }
     }
 }
 
@@ -205,8 +237,15 @@ impl Slot {
         };
         let token = Token(u32::from(ticket.chunk.get()));
         let request = InFlight {
-            ticket,
-            memory,
+            chunk: ticket.chunk,
+            load: Load::Request {
+                ticket,
+                memory,
+                direction: operation.direction,
+                usr_len: operation.user.len(),
+                data,
+                hold_ms: operation.hold_ms,
+            },
             cid,
             stage: match plan.is_bare_write() {
                 true => Stage::AnswerAndSent,
@@ -225,7 +264,7 @@ impl Slot {
             // The permit is the caller's, so the slot is empty; if not, better refuse than
             // lose a request.
             drop(inner);
-            return Err(request.refuse(live, EBUSY));
+            return refuse(request, live, EBUSY);
         }
         match plan.post(qp, &self.mr, done) {
             Ok(()) => {
@@ -235,12 +274,12 @@ impl Slot {
             }
             Err(reason) if reason == EAGAIN => {
                 drop(inner);
-                Err(request.refuse(live, reason))
+                refuse(request, live, reason)
             }
             Err(reason) if reason == error(errno::ENOTCONN) => {
                 drop(inner);
                 live.fail(Fault::Broken);
-                Err(request.refuse(live, reason))
+                refuse(request, live, reason)
             }
             Err(reason) => {
                 // Part of it may have been posted. The device lets go of the memory when
@@ -328,14 +367,120 @@ impl Slot {
         }
     }
 
-    /// Ends whatever is in flight, when all queue pairs of the path are gone. Process
-    /// context.
-    pub(crate) fn abort(&self, live: &Live) {
-        let request = self.inner.lock().take();
-        if let Some(request) = request {
-            // A later version may send it over another path instead.
-            request.end(live, -errno::ECONNABORTED);
+    /// Asks the server, in the place of a request that waits, to be done with `wreck`. The
+    /// slot is empty, as the request's permit is not in use anywhere else. Any context.
+    ///
+    /// On success the answer, or the end of the path, is reported to the session.
+    pub(crate) fn fence(&self, live: &Live, chunk: ChunkIndex, wreck: &Arc<Wreck>) -> Result {
+        let service = live.connections.get(0).ok_or(EINVAL)?;
+        let remote = live.chunk(chunk).ok_or(EINVAL)?;
+        let imm = live.params().io_immediate(chunk, 0).map_err(|_| EINVAL)?;
+        let message = FenceRequest { path: wreck.path }.to_bytes();
+        let mut inner = self.inner.lock();
+        if inner.is_some() {
+            return Err(EBUSY);
         }
+        self.header.write(0, &message)?;
+        let local = [self.header.sge(0, message.len())?];
+        let transfer = Wr::WriteImm {
+            local: &local,
+            remote: Remote {
+                addr: remote.addr,
+                key: remote.key(),
+            },
+            imm: imm.encode(),
+        };
+        service.post(&[transfer], None)?;
+        *inner = Some(InFlight {
+            chunk,
+            load: Load::Fence(wreck.clone()),
+            cid: 0,
+            stage: Stage::Answer,
+            key: None,
+            status: 0,
+            counted: false,
+        });
+        Ok(())
+    }
+
+    /// Whether there is something in it that waits for the server. Any context.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        let inner = self.inner.lock();
+        (*inner)
+            .as_ref()
+            .is_some_and(|request| !request.is_answered())
+    }
+
+    /// Takes out whatever is in flight, when all queue pairs of the path are gone: what is
+    /// answered has ended, everything else waits in its berth, and true is answered. Process
+    /// context.
+    pub(crate) fn abort(&self, live: &Live) -> bool {
+        let request = self.inner.lock().take();
+        let Some(request) = request else {
+            return false;
+        };
+        if request.is_answered() {
+            let status = request.status;
+            request.end(live, status);
+            return false;
+        }
+        if request.counted {
+            live.leave();
+        }
+        let chunk = request.chunk;
+        match request.load {
+            Load::Fence(wreck) => {
+                live.path.session().fence_ended(&wreck, chunk, None);
+                false
+            }
+            Load::Request {
+                ticket,
+                memory,
+                direction,
+                usr_len,
+                data,
+                hold_ms,
+            } => {
+                let pool = ticket.pool.clone();
+                let held = Held {
+                    ticket,
+                    table: memory.release(),
+                    direction,
+                    usr_len,
+                    data,
+                    hold_ms,
+                    wreck: Some(live.wreck.clone()),
+                    carries_fence: false,
+                };
+                let moored = match pool.berth(chunk.index()) {
+                    Some(berth) => berth.moor(held, |user| self.header.read(0, user)),
+                    None => Err(held),
+                };
+                // The berth is that of the permit, which was here; so there is room.
+                if let Err(held) = moored {
+                    let (permit, wreck) = held.into_permit();
+                    if let Some(wreck) = wreck {
+                        wreck.soil();
+                    }
+                    live.ulp().complete(permit, -errno::ECONNABORTED);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// Undoes a submission: nothing of it was posted.
+fn refuse(request: InFlight, live: &Live, reason: Error) -> Result<(), Refused> {
+    if request.counted {
+        live.leave();
+    }
+    match request.load {
+        Load::Request { ticket, memory, .. } => {
+            Err((Permit::new(ticket, memory.release()), reason))
+        }
+        // Fences are not submitted.
+        Load::Fence(_) => Ok(()),
     }
 }
 
@@ -348,7 +493,7 @@ fn invalidate(
     let Some(key) = request.key else {
         return Err(Fault::Bookkeeping);
     };
-    let token = Token(u32::from(request.ticket.chunk.get()));
+    let token = Token(u32::from(request.chunk.get()));
     match qp.post(&[Wr::LocalInv { key }], Some(token)) {
         Ok(()) => {
             request.stage = Stage::Invalidation;

@@ -58,6 +58,11 @@ impl Routes {
         Ok(Arc::new(Self { lives: copy, turns }, flags)?)
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Live>> {
+        self.lives.iter()
+    }
+
     /// Whether there is a path to try at all.
     pub(crate) fn any_usable(&self) -> bool {
         self.lives.iter().any(|live| live.is_usable())

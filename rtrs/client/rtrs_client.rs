@@ -30,17 +30,20 @@ mod context;
 mod fault;
 mod inner;
 mod live;
+mod outage;
 mod params;
 mod path;
 mod permit;
 mod plan;
 mod request;
 mod routes;
+mod salvage;
 mod session;
 mod stats;
 mod sysfs;
 mod trace;
 mod ulp;
+mod wreck;
 
 pub use permit::{
     Kind,

@@ -13,10 +13,6 @@ use kernel::{
     sync::Arc, //
 };
 use kernel_ext::{
-    error::{
-        errno,
-        error, //
-    },
     fmt::Show,
     sysfs::{
         ClassDevice,
@@ -25,14 +21,22 @@ use kernel_ext::{
         Files, //
     },
 };
-use rtrs_core::heartbeat::Settings;
+use rtrs_core::{
+    address,
+    heartbeat::Settings, //
+};
 use rtrs_logic::{
     policy::Policy,
     reconnect::MaxAttempts,
     stats::{
         self,
         Latency, //
-    }, //
+    },
+    wreck::NoPathTimeout, //
+};
+use rtrs_proto::{
+    limits::MAX_PATHS,
+    PathSpec, //
 };
 
 use crate::{
@@ -55,7 +59,8 @@ pub(crate) struct Tree {
     device: Option<ClassDevice<SessionFiles>>,
 }
 
-struct Entry {
+/// A path of the list. Dropping it waits for the functions of its files.
+pub(crate) struct Entry {
     /// Goes first: its files look at the path.
     dir: Option<PathDir>,
     path: Arc<Path>,
@@ -107,7 +112,16 @@ impl Tree {
     }
 
     /// Lists a path, without a directory as yet.
+    ///
+    /// Fails with `ENODEV` if the session is being closed, and with `ENOSPC` if it has all
+    /// the paths that it may have (weak point L18).
     pub(crate) fn add(&mut self, path: Arc<Path>) -> Result {
+        if self.device.is_none() {
+            return Err(ENODEV);
+        }
+        if self.entries.len() >= MAX_PATHS {
+            return Err(ENOSPC);
+        }
         self.entries.push(Entry { path, dir: None }, GFP_KERNEL)?;
         Ok(())
     }
@@ -134,6 +148,23 @@ impl Tree {
             _path: dir,
         });
         Ok(())
+    }
+
+    /// Takes a path off the list. To be dropped without the session's lock.
+    #[must_use]
+    pub(crate) fn remove(&mut self, path: &Arc<Path>) -> Option<Entry> {
+        let at = self
+            .entries
+            .iter()
+            .position(|entry| Arc::ptr_eq(&entry.path, path))?;
+        self.entries.remove(at).ok()
+    }
+
+    /// Has all paths give up what they are about to do. Any context that may sleep.
+    pub(crate) fn give_up(&self) {
+        for entry in &self.entries {
+            entry.path.give_up();
+        }
     }
 
     /// Takes everything out.
@@ -177,7 +208,7 @@ impl Files for SessionFiles {
         File::read_write(
             c"max_reconnect_attempts",
             |files, page| {
-                page.emit(fmt!("{}\n", files.session.max_reconnects()));
+                page.emit(fmt!("{}\n", files.session.max_reconnects().get()));
                 Ok(())
             },
             |files, text, _| {
@@ -222,9 +253,49 @@ impl Files for SessionFiles {
                 page.bytes(ADD_PATH_USAGE);
                 Ok(())
             },
-            |_, _, _| Err(error(errno::EOPNOTSUPP)),
+            |files, text, _| files.add_path(text),
+        ),
+        File::read_write(
+            c"no_path_timeout",
+            |files, page| {
+                page.emit(fmt!("{}\n", Show(files.session.no_path_timeout())));
+                Ok(())
+            },
+            |files, text, _| {
+                let timeout = NoPathTimeout::new(decimal(text)?).ok_or(EINVAL)?;
+                files.session.set_no_path_timeout(timeout);
+                Ok(())
+            },
         ),
     ];
+}
+
+impl SessionFiles {
+    fn add_path(&self, text: &[u8]) -> Result {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let name = Show(self.session.name());
+        let endpoints = PathSpec::parse(text)
+            .map_err(|wrong| {
+                pr_warn!("session {name}: add_path: {}\n", Show(wrong));
+                EINVAL
+            })
+            .and_then(|spec| {
+                address::endpoints(self.session.net(), &spec, self.session.port()).map_err(|_| {
+                    pr_warn!("session {name}: add_path: no such interface\n");
+                    EINVAL
+                })
+            })?;
+        let added = self.session.add_path(endpoints);
+        if let Err(wrong) = &added {
+            let why = match *wrong {
+                EEXIST => "the session has a path between these addresses; remove it first",
+                ENOSPC => "the session has as many paths as it may have; remove one first",
+                _ => return added,
+            };
+            pr_warn!("session {name}: add_path: {why}\n");
+        }
+        added
+    }
 }
 
 /// What reading `add_path` answers; tools may compare it.
@@ -273,6 +344,32 @@ impl Files for PathFiles {
             |files, text, _| {
                 one(text)?;
                 files.path.close();
+                Ok(())
+            },
+        ),
+        File::read_write(
+            c"reconnect",
+            |_, page| {
+                page.bytes(b"Usage: echo 1 > reconnect\n");
+                Ok(())
+            },
+            |files, text, _| {
+                one(text)?;
+                files.path.reconnect()
+            },
+        ),
+        File::read_write(
+            c"remove_path",
+            |_, page| {
+                page.bytes(b"Usage: echo 1 > remove_path\n");
+                Ok(())
+            },
+            |files, text, context| {
+                one(text)?;
+                // Of several writers one removes the path, and the others are late.
+                if context.remove_self() {
+                    drop(files.path.session().remove_path(&files.path));
+                }
                 Ok(())
             },
         ),

@@ -8,7 +8,6 @@ use trace_client::PathFacts;
 use crate::path::Path;
 
 /// The work that connects a path again begins.
-#[allow(dead_code)]
 pub(crate) fn reconnect_work(path: &Path) {
     trace_client::rtrs_clt_reconnect_work(|| facts(path));
 }
@@ -28,7 +27,7 @@ fn facts(path: &Path) -> PathFacts<'_> {
     PathFacts {
         state: path.state().into(),
         attempts: path.stats().outage(),
-        max_attempts: path.session().max_reconnects(),
+        max_attempts: path.session().max_reconnects().get(),
         failures: reconnects.failures,
         successes: reconnects.successes,
         name: path.name().unwrap_or(c""),

@@ -18,3 +18,4 @@ pub mod policy;
 pub mod reconnect;
 pub mod server_path;
 pub mod stats;
+pub mod wreck;

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests without a path: proving that they may be sent again, sending and ending them
+//! (spec: rtrs 4.8, 10.4).
+//!
+//! A *pass* looks at every berth of the session once and does for each request what
+//! [`Facts::verdict`] says. Passes are made whenever something has changed: by the work
+//! item of the session, and at once by whoever has taken a path down. Several may run at
+//! the same time; the lock of a berth is what orders them. A pass never sleeps and never
+//! allocates.
+//!
+//! # The proof
+//!
+//! A request of a lost path is sent again only when the server is done with that path:
+//!
+//! - the server answered a fence for it, which went over another path in the place of one
+//!   of the requests that wait;
+//! - the path was connected again: no server takes it back before it is done with the old
+//!   one;
+//! - a server that knows no fence: the path is down for `failover_hold_ms`.
+//!
+//! While one proof is sought the other is not: see [`Wreck`](rtrs_logic::wreck::Wreck).
+
+use kernel::{
+    prelude::*,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::WorkItem,
+};
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    time,
+    workqueue::enqueue_delayed, //
+};
+use rtrs_logic::wreck::{
+    Event,
+    Facts,
+    Hold,
+    Verdict,
+    Wreck as State, //
+};
+use rtrs_proto::{
+    ChunkIndex,
+    Features,
+    Uuid, //
+};
+
+use crate::{
+    inner::Inner,
+    live::Live,
+    params,
+    permit::{
+        Kind,
+        Permit,
+        Pool, //
+    },
+    plan::Operation,
+    request::Refused,
+    session::{
+        HOLD_FOR_EVER,
+        HOLD_SESSION, //
+    },
+    wreck::{
+        Held,
+        Place,
+        Wreck, //
+    },
+};
+
+/// Milliseconds until a request is tried again that a full queue has refused.
+const BUSY_MS: u64 = 5;
+/// Milliseconds that connecting waits for the answer to a fence.
+const FENCE_TIMEOUT_MS: u32 = 30_000;
+
+/// What a pass has decided about a berth, to be done without its lock.
+enum Found {
+    Nothing,
+    /// Look again in so many milliseconds.
+    Later(u64),
+    End(Permit, i32),
+}
+
+/// What is the same for all requests during a pass.
+struct View {
+    closing: bool,
+    path: bool,
+    grace_ms: u64,
+    outage_ms: Option<u64>,
+    fence: bool,
+}
+
+impl Inner {
+    /// Has somebody make a pass soon. Any context.
+    pub(crate) fn kick(self: &Arc<Self>) {
+        if !self.is_closing() {
+            let _ = self.context().queue().enqueue::<_, 0>(self.clone());
+        }
+    }
+
+    /// How long a request may wait without a path.
+    pub(crate) fn hold(&self, hold_ms: u32) -> Hold {
+        match hold_ms {
+            0 => Hold::No,
+            HOLD_FOR_EVER => Hold::Ever,
+            HOLD_SESSION => self.no_path_timeout().hold(),
+            ms => Hold::For(u64::from(ms)),
+        }
+    }
+
+    /// Whether requests of this kind have to wait although there may be a path: after an
+    /// outage the user has to tell the server first what it forgot.
+    #[inline]
+    pub(crate) fn is_barred(&self, kind: Kind, hold_ms: u32) -> bool {
+        hold_ms != 0
+            && kind != Kind::Admin
+            && self.outage_ms().is_some()
+            && self.hold(hold_ms) != Hold::No
+    }
+
+    /// Keeps a request that no path has taken until one does; refuses it if it may not
+    /// wait. In an RCU section, any context.
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        operation: &Operation<'_>,
+        permit: Permit,
+    ) -> Result<(), Refused> {
+        let refuse = |permit| Err((permit, error(errno::ECONNABORTED)));
+        let waits = match (self.hold(operation.hold_ms), self.outage_ms()) {
+            (Hold::No, _) => false,
+            (Hold::For(limit), Some(gone)) => gone < limit,
+            (Hold::For(_), None) | (Hold::Ever, _) => true,
+        };
+        let Some(pool) = self.pool() else {
+            return refuse(permit);
+        };
+        if !waits || self.is_closing() {
+            return refuse(permit);
+        }
+        let data = operation.data && permit.bytes() != 0;
+        let (ticket, table) = permit.into_parts();
+        let index = ticket.chunk.index();
+        let held = Held {
+            ticket,
+            table,
+            direction: operation.direction,
+            usr_len: operation.user.len(),
+            data,
+            hold_ms: operation.hold_ms,
+            wreck: None,
+            carries_fence: false,
+        };
+        let user = |header: &mut [u8]| {
+            for (to, from) in header.iter_mut().zip(operation.user) {
+                *to = *from;
+            }
+            Ok(())
+        };
+        let moored = match pool.berth(index) {
+            Some(berth) => berth.moor(held, user),
+            None => Err(held),
+        };
+        match moored {
+            Ok(()) => {
+                // If a path came up before the request was in its berth, nobody has seen it.
+                self.kick();
+                Ok(())
+            }
+            // Only a header that is too long gets here.
+            Err(held) => Err((held.into_permit().0, error(errno::EMSGSIZE))),
+        }
+    }
+
+    /// One pass. Process context, though it does not sleep.
+    pub(crate) fn salvage(self: &Arc<Self>) {
+        let Some(pool) = self.pool() else {
+            return;
+        };
+        let view = View {
+            closing: self.is_closing(),
+            path: self.is_connected(),
+            grace_ms: u64::from(params::failover_hold_ms()),
+            outage_ms: self.outage_ms(),
+            fence: self.features().has(Features::FENCE),
+        };
+        let mut again: Option<u64> = None;
+        for index in 0..pool.depth() {
+            match self.look_at(pool, index, &view) {
+                Found::Nothing => {}
+                Found::Later(ms) => again = Some(again.map_or(ms, |other| other.min(ms))),
+                Found::End(permit, status) => self.ulp().complete(permit, status),
+            }
+        }
+        if let Some(ms) = again.filter(|_| !view.closing) {
+            // If the timer runs already it may be late by what it was set to; so it is never
+            // set to long times.
+            let ms = u32::try_from(ms.clamp(1, 1000)).unwrap_or(1000);
+            let _ = enqueue_delayed::<_, 1>(self.context().queue(), self.clone(), ms);
+        }
+    }
+
+    fn look_at(self: &Arc<Self>, pool: &Pool, index: usize, view: &View) -> Found {
+        let Some(berth) = pool.berth(index) else {
+            return Found::Nothing;
+        };
+        let mut place = berth.place.lock();
+        let Some(held) = &place.held else {
+            return Found::Nothing;
+        };
+        let mut later = None;
+        if let Some(wreck) = &held.wreck {
+            later = self.prove(wreck, view);
+        }
+        let safe = held.wreck.as_ref().is_none_or(|wreck| wreck.is_over());
+        let facts = Facts {
+            closing: view.closing,
+            carries_fence: held.carries_fence,
+            expired: pool.is_expired(index),
+            safe,
+            waited_ms: held.wreck.as_ref().map_or(0, |wreck| wreck.age_ms()),
+            grace_ms: view.grace_ms,
+            path: view.path,
+            barred: self.is_barred(held.ticket.kind, held.hold_ms),
+            outage_ms: view.outage_ms,
+            hold: self.hold(held.hold_ms),
+        };
+        let end = |place: &mut Place, status| match place.held.take() {
+            Some(held) => {
+                let (permit, wreck) = held.into_permit();
+                if let Some(wreck) = wreck {
+                    wreck.soil();
+                }
+                Found::End(permit, status)
+            }
+            None => Found::Nothing,
+        };
+        match facts.verdict() {
+            Verdict::Abort => end(&mut place, -errno::ECONNABORTED),
+            Verdict::TimeOut => end(&mut place, -errno::ETIMEDOUT),
+            Verdict::Send => self.resend(&mut place),
+            Verdict::Wait(ms) => {
+                if !safe && view.fence && !view.closing {
+                    later = later.or(self.fence_from(&mut place));
+                }
+                match (ms, later) {
+                    (Some(ms), Some(later)) => Found::Later(ms.min(later)),
+                    (Some(ms), None) | (None, Some(ms)) => Found::Later(ms),
+                    (None, None) => Found::Nothing,
+                }
+            }
+        }
+    }
+
+    /// Finds the proof that is a matter of time. Answers the milliseconds that are missing.
+    fn prove(&self, wreck: &Arc<Wreck>, view: &View) -> Option<u64> {
+        if (view.fence && !wreck.no_fence()) || wreck.is_over() {
+            return None;
+        }
+        match view.grace_ms.checked_sub(wreck.age_ms()) {
+            Some(left @ 1..) => Some(left),
+            _ => {
+                if wreck.step(Event::Over) {
+                    self.forget(wreck);
+                }
+                None
+            }
+        }
+    }
+
+    /// Sends the request in the berth over any path.
+    fn resend(self: &Arc<Self>, place: &mut Place) -> Found {
+        let Place { held, user } = place;
+        let Some(request) = held.take() else {
+            return Found::Nothing;
+        };
+        let Held {
+            ticket,
+            table,
+            direction,
+            usr_len,
+            data,
+            hold_ms,
+            wreck,
+            ..
+        } = request;
+        let operation = Operation {
+            direction,
+            user: user.get(..usr_len).unwrap_or(&[]),
+            data,
+            hold_ms,
+        };
+        let replay = wreck.is_some();
+        match self.send(&operation, Permit::new(ticket, table), replay) {
+            Ok(()) => Found::Nothing,
+            Err((permit, reason)) if reason == EAGAIN || reason == error(errno::ECONNABORTED) => {
+                let (ticket, table) = permit.into_parts();
+                *held = Some(Held {
+                    ticket,
+                    table,
+                    direction,
+                    usr_len,
+                    data,
+                    hold_ms,
+                    wreck,
+                    carries_fence: false,
+                });
+                Found::Later(BUSY_MS)
+            }
+            Err((permit, reason)) => Found::End(permit, reason.to_errno()),
+        }
+    }
+
+    /// Asks the server, in the place of the request in the berth, whether it is done with
+    /// the path that carried it. Answers when to try again if that did not work.
+    fn fence_from(self: &Arc<Self>, place: &mut Place) -> Option<u64> {
+        let held = place.held.as_mut()?;
+        let wreck = held.wreck.as_ref()?;
+        if let patience @ 1.. = wreck.patience_ms() {
+            return Some(patience);
+        }
+        if wreck.no_fence() || !wreck.step(Event::Fence) {
+            return None;
+        }
+        let _reading = rcu::read_lock();
+        let sent = self.routes().is_some_and(|routes| {
+            let mut usable = routes.iter().filter(|live| live.is_usable());
+            usable.any(|live| live.fence(held.ticket.chunk, wreck).is_ok())
+        });
+        if sent {
+            held.carries_fence = true;
+            return None;
+        }
+        let _ = wreck.step(Event::Failed);
+        // Without a path, the next one that comes up has a pass made.
+        self.is_connected().then_some(BUSY_MS)
+    }
+
+    /// A fence was answered with `status`, or lost with its path. Any context.
+    pub(crate) fn fence_ended(
+        self: &Arc<Self>,
+        wreck: &Arc<Wreck>,
+        chunk: ChunkIndex,
+        status: Option<i32>,
+    ) {
+        match status {
+            Some(0) => {
+                if wreck.step(Event::Over) {
+                    self.forget(wreck);
+                }
+            }
+            Some(_) => {
+                wreck.set_no_fence();
+                let _ = wreck.step(Event::Failed);
+            }
+            None => {
+                let _ = wreck.step(Event::Failed);
+            }
+        }
+        if let Some(berth) = self.pool().and_then(|pool| pool.berth(chunk.index())) {
+            berth.fence_ended();
+        }
+        self.changed().wake_all();
+        self.kick();
+    }
+
+    /// Makes sure that no request that was given up can still be executed, before a path
+    /// takes new ones: asks the server over `live`, which nobody else uses yet. Sleeps.
+    ///
+    /// Fails with `ETIMEDOUT` if the server is not done with them, or as the path does.
+    pub(crate) fn settle(self: &Arc<Self>, live: &Arc<Live>) -> Result {
+        while let Some(wreck) = self.dirty_wreck(live.path.uuid()) {
+            if !live.features.has(Features::FENCE) || wreck.no_fence() {
+                let hold = u64::from(params::failover_hold_ms());
+                let left = hold.saturating_sub(wreck.age_ms());
+                time::sleep_ms(u32::try_from(left).unwrap_or(0));
+                let _ = wreck.step(Event::Over);
+                self.forget(&wreck);
+                continue;
+            }
+            let chunk = live.params().chunk(0).ok_or(EINVAL)?;
+            // If it is just coming back, that will do as well.
+            let patience = u32::try_from(wreck.patience_ms()).unwrap_or(0);
+            self.changed()
+                .wait_event_timeout(patience, || wreck.state() != State::Returning);
+            if wreck.step(Event::Fence) {
+                if let Err(error) = live.fence(chunk, &wreck) {
+                    let _ = wreck.step(Event::Failed);
+                    return Err(error);
+                }
+            }
+            // Somebody else's fence is as good.
+            let fencing = || wreck.state() == State::Fencing;
+            self.changed().wait_event_timeout(FENCE_TIMEOUT_MS, || {
+                !fencing() || live.path.still_connecting().is_err()
+            });
+            live.path.still_connecting()?;
+            if fencing() {
+                pr_warn!(
+                    "session {}: the server still works on requests of a lost path\n",
+                    kernel_ext::fmt::Show(self.name())
+                );
+                return Err(error(errno::ETIMEDOUT));
+            }
+        }
+        Ok(())
+    }
+
+    /// Before a path is connected again: from now on that is the proof that is sought for
+    /// what it carried. Waits for a fence that is on its way. Sleeps.
+    ///
+    /// Fails with `EBUSY` if the server is still busy with it.
+    pub(crate) fn begin_return(&self, path: Uuid) -> Result {
+        while let Some(wreck) = self.find_wreck(|wreck| {
+            wreck.path == path && matches!(wreck.state(), State::Open | State::Fencing)
+        }) {
+            if wreck.begin_return() {
+                continue;
+            }
+            let free = || wreck.state() != State::Fencing;
+            if !self.changed().wait_event_timeout(FENCE_TIMEOUT_MS, free) {
+                return Err(EBUSY);
+            }
+        }
+        Ok(())
+    }
+
+    /// The path was connected again, or not. Any context.
+    pub(crate) fn end_return(self: &Arc<Self>, path: Uuid, connected: bool) {
+        let returning =
+            |wreck: &Wreck| wreck.path == path && (connected || wreck.state() == State::Returning);
+        while let Some(wreck) = self.find_wreck(returning) {
+            match connected {
+                true => {
+                    let _ = wreck.step(Event::Over);
+                    self.forget(&wreck);
+                }
+                false => {
+                    let _ = wreck.step(Event::Failed);
+                }
+            }
+        }
+        self.changed().wake_all();
+        self.kick();
+    }
+
+    fn dirty_wreck(&self, except: Uuid) -> Option<Arc<Wreck>> {
+        self.find_wreck(|wreck| wreck.path != except && wreck.is_dirty())
+    }
+
+    /// See [`Session::expire`](crate::Session::expire).
+    pub(crate) fn expire(self: &Arc<Self>, index: usize) {
+        let Some(pool) = self.pool() else {
+            return;
+        };
+        pool.set_expired(index);
+        {
+            let _reading = rcu::read_lock();
+            if let Some(routes) = self.routes() {
+                for live in routes.iter() {
+                    live.expire(index);
+                }
+            }
+        }
+        // Unless it is without a path already.
+        self.kick();
+    }
+
+    /// See [`Session::resume`](crate::Session::resume).
+    pub(crate) fn resume(self: &Arc<Self>) {
+        self.end_outage();
+        self.kick();
+    }
+}
+
+/// Something has changed.
+impl WorkItem<0> for Inner {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.salvage();
+    }
+}
+
+/// Some time has passed.
+impl WorkItem<1> for Inner {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.salvage();
+    }
+}
