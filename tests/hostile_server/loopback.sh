@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A lying server for the client in the same VM, while an honest server serves an
+# honest mapping of the same client. Runs inside a lab VM:
+#
+#   make -C tests/hostile_server OUT=DIR          (in the lab root)
+#   scripts/lab/vm.sh run --name hostile-server --virtual-time --mem 3072 --timeout 900 --ko MODULES \
+#       --file DIR/hostile_server:/lab/hostile_server --script tests/hostile_server/loopback.sh \
+#       [--env 'LIES=inv-claimed rkey-short']
+#
+# Each case is one check here; so are the memory, the honest mapping and the
+# unloading of all modules. Warnings in the kernel log are noticed by the lab itself.
+
+# shellcheck source=/dev/null
+. /lab/lib/guest.sh
+# shellcheck source=/dev/null
+. /lab/lib/rnbd.sh
+
+# The honest mapping is verified until the file appears; a failure stays visible.
+honest_mapping() {
+	while [ ! -e /tmp/honest.stop ]; do
+		fio_verify "$1" 2 --size=4m --iodepth=2 --thinktime=20ms >/tmp/honest.log 2>&1 || return 1
+		sleep 2
+	done
+}
+
+# run_lies ARG...: every line of the liar becomes a check.
+run_lies() {
+	local line ended=1
+	while read -r line; do
+		case $line in
+		"ok - "*) lab_result "${line#ok - }" 0 "" ;;
+		"not ok - "*) lab_result "${line#not ok - }" 1 "" ;;
+		*" passed, "*" failed") ended=0 ;;
+		*) note "$line" ;;
+		esac
+	done < <(/lab/hostile_server --dst 10.0.0.1 --dst2 fd00:1::1 --honest dev/ram1 "$@" 2>&1)
+	[ "$ended" = 0 ] || lab_result "the liar came to its end" 1 "no last line"
+}
+
+modules_gone() {
+	modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_client &&
+		modprobe -r rtrs_server && modprobe -r rtrs_core
+}
+
+check "loopback network" setup_loopback_rxe
+check "user-space verbs" modprobe -a ib_uverbs rdma_ucm
+check "RAM disks" modprobe brd rd_nr=2 rd_size=8192
+check "a server with small sessions" modprobe rtrs_server sess_queue_depth=16
+check "server" modprobe rnbd_server
+check "client" modprobe rnbd_client
+check "an honest mapping of /dev/ram0" rnbd_map honest /dev/ram0
+[ "$LAB_FAILED" = 0 ] || bail "set-up"
+DISK=$RNBD_DEV
+
+honest_mapping "/dev/$DISK" &
+HONEST=$!
+
+CASES=()
+for name in ${LIES:-all}; do
+	CASES+=(--case "$name")
+done
+# A first round, so that caches of all kinds are there.
+run_lies --case honest
+MEMORY=$(used_kib)
+run_lies "${CASES[@]}"
+
+touch /tmp/honest.stop
+check "the honest mapping was verified all the time" wait "$HONEST"
+[ -e /tmp/honest.log ] && cat /tmp/honest.log
+sleep 2
+GROWN=$(($(used_kib) - MEMORY))
+check "memory has come back (grown by $GROWN KiB, at most 16384)" test "$GROWN" -le 16384
+check "kmemleak finds nothing" kmemleak_scan
+check "only the honest disk is left" test "$(rnbd_list)" = "$DISK"
+check "unmap" rnbd_unmap "$DISK"
+check "all modules unload" modules_gone
+summary
