@@ -387,7 +387,7 @@ static bool unknown(struct req *q)
 		return false;
 	for (unsigned int round = 0; round < 40; round++) {
 		for (uint16_t cid = 0; cid < p->cid_num; cid++) {
-			for (unsigned int type = 4; type < 16; type++) {
+			for (unsigned int type = 3; type < 16; type++) {
 				if (type != IMM_HB && type != IMM_HB_ACK)
 					say_write_imm(p->con[cid], imm_make(type, rnd()));
 			}

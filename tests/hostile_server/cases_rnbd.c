@@ -198,6 +198,139 @@ static bool scan_errors(struct req *q)
 	return true;
 }
 
+/* --- extensions (Documentation/protocol.md) --------------------------------------------------- */
+
+/* An opening with an extended answer; arg: what is wrong with it. */
+static bool extended(struct req *q)
+{
+	uint8_t *o = q->data;
+
+	if (q->msg != RNBD_OPEN || q->data_len < 256)
+		return false;
+	sh->lies++;
+	memset(o, 0, q->data_len);
+	put16(o, RNBD_OPEN_RSP);
+	put64(o + 8, srv.sectors);
+	put16(o + 36, 512);
+	put16(o + 38, 512);
+	o[45] = 3;
+	o[56] = 1;
+	put32(o + 60, 4096);
+	put32(o + 64, 512);
+	put32(o + 68, 4096);
+	put32(o + 72, 65536);
+	put32(o + 84, 256);
+	put32(o + 88, 511);
+	put64(o + 96, 1);
+	o[104] = 4;
+	memcpy(o + 105, "wwid", 4);
+	switch (srv.lie->arg) {
+	case 0:
+		break;
+	case 1:
+		memset(o + 57, 0xff, q->data_len - 57);
+		break;
+	case 2:
+		for (uint32_t i = 57; i < q->data_len; i++)
+			o[i] = rnd();
+		break;
+	case 3:
+		o[104] = 255;
+		break;
+	case 4:
+		memcpy(o + 105, "\n\0%s\033", 4);
+		break;
+	case 5:
+		put32(o + 60, 3);
+		put32(o + 64, 7);
+		break;
+	case 6:
+		put32(o + 64, 65536);
+		put32(o + 60, 65536);
+		break;
+	case 7:
+		put32(o + 68, 0xffffffff);
+		put32(o + 72, 0xffffffff);
+		break;
+	case 8:
+		put32(o + 88, 0xffffffff);
+		put32(o + 92, 3);
+		break;
+	case 9:
+		put32(o + 76, 0xffffffff);
+		put32(o + 80, 3);
+		break;
+	case 10:
+		put32(o + 84, 1);
+		break;
+	case 11:
+		o[56] = 77;
+		break;
+	case 12:
+		/* Physical blocks larger than any IO. */
+		put32(o + 60, 1u << 31);
+		put32(o + 92, 1u << 31);
+		break;
+	}
+	answer(q, 0);
+	return true;
+}
+
+/* --- notices ------------------------------------------------------------------------------------- */
+
+static unsigned int opens;
+
+/* What the openings that notices cause are answered with. */
+static bool noticed(struct req *q)
+{
+	static const uint64_t sizes[] = { 0, 1, 8, 4096, 1ull << 40, ~0ull, 8192, 1ull << 63 };
+
+	if (q->msg != RNBD_OPEN || !sh->armed)
+		return false;
+	opens++;
+	if (srv.lie->arg < 2)
+		return false;
+	sh->lies++;
+	serve_data(q);
+	put64(q->data + 8, sizes[opens % 8]);
+	if (srv.lie->arg == 3)
+		put32(q->data + 4, opens);
+	if (srv.lie->arg == 4)
+		put16(q->data + 38, 4096);
+	answer(q, srv.lie->arg == 5 ? 2 : 0);
+	return true;
+}
+
+/* Some at a time, as long as the user works. */
+static void notices(void)
+{
+	struct con *c = service();
+	static unsigned int sent;
+
+	if (!sh->armed || !c || !c->up || sent > 3000)
+		return;
+	for (unsigned int i = 0; i < 20; i++) {
+		uint32_t id = srv.lie->arg == 1 ? rnd() : 0;
+
+		say_write_imm(c, imm_make(IMM_NOTICE, id));
+		sent++;
+	}
+	sh->lies++;
+	/* Each may make the client ask, but not each for itself. */
+	if (opens > sent / 2 + 200)
+		complain("%u openings for %u notices", opens, sent);
+}
+
+/* Works while notices come in. */
+static void patient(struct user *u)
+{
+	user_default(u);
+	step("wait");
+	user_sleep(3000);
+	step("read at the end");
+	sh->extra = user_read(u, 0, 4096, false);
+}
+
 /* --- what the user does ------------------------------------------------------------------------ */
 
 static void erase(struct user *u)
@@ -283,5 +416,31 @@ const struct lie rnbd_lies[] = {
 	{ .name = "scan-good-bye", .weak = "rnbd C3", .modes = BOTH, .request = scan_good_bye, .map = ANY, .io = IO_ANY, .lies = 1, .limit_s = 90 },
 	{ .name = "scan-noise", .weak = "rnbd C5", .request = scan_noise, .map = ANY, .io = IO_ANY, .lie_data = true, .lies = 1, .lines = 120 },
 	{ .name = "scan-errors", .weak = "rnbd C5", .request = scan_errors, .map = ANY, .io = IO_BAD, .lies = 1, .lines = 80 },
+	{ .name = "ext-open", .weak = "rnbd C5", .modes = BOTH, .features = EXT_USER, .request = extended, .arg = 0, .io = IO_OK },
+	{ .name = "ext-open-ones", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 1, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-noise", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 2, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-identity-long", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 3, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-identity-text", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 4, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-blocks-odd", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 5, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-blocks-large", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 6, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-io-sizes", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 7, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-alignment", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 8, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-erase", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 9, .user = erase, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-max-sectors", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 10, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-version", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 11, .map = ANY, .io = IO_ANY },
+	{ .name = "ext-open-blocks-huge", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 12, .map = ANY, .io = IO_ANY },
+	{ .name = "notice-unagreed", .weak = "rtrs C9", .tick = notices, .request = noticed, .user = patient, .io = IO_OK, .lies = 1 },
+	{ .name = "notice-flood", .weak = "rtrs C9", .modes = BOTH, .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .user = patient,
+	  .io = IO_OK, .lies = 1, .lines = 100 },
+	{ .name = "notice-unknown-id", .weak = "rtrs C9", .features = EXT_NOTICE, .tick = notices, .request = noticed, .arg = 1, .user = patient,
+	  .io = IO_OK, .lies = 1, .lines = 100 },
+	{ .name = "notice-sizes", .weak = "rnbd C5", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 2,
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	{ .name = "notice-ids", .weak = "rnbd C5, C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 3,
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	{ .name = "notice-blocks", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 4,
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	{ .name = "notice-refused", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 5,
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
 	{ }
 };

@@ -114,6 +114,12 @@ struct user;
 
 /* What the user may see of an IO. */
 enum io { IO_ANY, IO_OK, IO_BAD, IO_NONE };
+/* Extensions. */
+#define EXT_FENCE	1
+#define EXT_NOTICE	2
+#define EXT_USER	4
+#define MSG_FENCE	16
+#define IMM_NOTICE	3
 /* Modes of a session. */
 #define PLAIN	1
 #define KEYS	2
@@ -125,6 +131,8 @@ struct lie {
 	int map;			/* errno that map_device has to give; ANY */
 	enum io io;			/* what all of the user's IO has to do */
 	uint64_t arg;			/* for the hook */
+	bool two_paths;			/* the user maps over both addresses */
+	uint16_t features;		/* extensions to agree to, if they are offered */
 	const struct params *real;	/* sizes that the session really has */
 	/* Hooks; NULL for honesty. */
 	void (*params)(const struct path *p, uint16_t cid, struct params *say);
@@ -180,6 +188,7 @@ void server_start(const struct lie *lie, int mode);
 void server_pump(int timeout_ms);
 void pump_ms(int ms);
 void serve(struct req *q);
+int serve_data(struct req *q);
 void answer(struct req *q, int err);
 void put_data(struct req *q);
 void respond(struct con *c, uint32_t chunk, int err, bool inv);
@@ -216,6 +225,8 @@ int user_write_blind(struct user *u, uint64_t at, uint32_t len);
 int user_put(const char *file, const char *text);
 void user_sleep(int ms);
 int user_map_again(struct user *u);
+int user_paths_put(struct user *u, const char *file, const char *text);
+bool user_path_state(struct user *u, const char *state);
 void step(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 extern const struct lie connect_lies[], info_lies[], io_lies[], path_lies[], rnbd_lies[];

@@ -242,7 +242,9 @@ static int serve_open(struct req *q)
 		return EINVAL;
 	memset(o, 0, q->data_len);
 	put16(o, RNBD_OPEN_RSP);
-	put32(o + 4, srv.opens++ % 4);
+	/* Opened again it is the same device. */
+	put32(o + 4, 0);
+	srv.opens++;
 	put64(o + 8, srv.sectors);
 	put32(o + 16, 248);
 	put32(o + 20, 0xffff);
@@ -278,29 +280,33 @@ static int serve_io(struct req *q)
 	}
 }
 
-/* Serves a request as it should be served. */
-void serve(struct req *q)
+/* Does what a request asks for, without an answer; 0 or an errno. */
+int serve_data(struct req *q)
 {
-	int err = 0;
-
 	switch (q->msg) {
 	case RNBD_SESS_INFO:
 		memset(q->data, 0, q->data_len);
 		put16(q->data, RNBD_SESS_INFO_RSP);
 		q->data[4] = 2;
-		break;
+		return 0;
 	case RNBD_OPEN:
-		err = serve_open(q);
-		break;
+		return serve_open(q);
 	case RNBD_CLOSE:
-		break;
+		return 0;
 	case RNBD_IO:
-		err = serve_io(q);
-		break;
+		return serve_io(q);
 	default:
-		err = EINVAL;
+		return EINVAL;
 	}
-	answer(q, err);
+}
+
+/* Serves a request as it should be served. */
+void serve(struct req *q)
+{
+	if (q->type == MSG_FENCE)
+		respond(q->con, q->chunk, 0, false);
+	else
+		answer(q, serve_data(q));
 }
 
 /* --- requests ------------------------------------------------------------------ */
@@ -331,6 +337,8 @@ static bool take_req(struct req *q, struct con *c, uint32_t imm)
 		if (q->sg_cnt)
 			q->desc = parse_desc(msg + 8);
 	}
+	if (q->type == MSG_FENCE)
+		return true;
 	if (q->usr_len > q->off || q->usr_len > sizeof(q->usr))
 		return false;
 	q->data_len = q->off - q->usr_len;
@@ -550,6 +558,10 @@ static void take_connect(struct rdma_cm_event *ev)
 	put32(priv + 8, say.max_io);
 	put32(priv + 12, say.max_hdr);
 	put32(priv + 16, say.flags);
+	if (p->features & srv.lie->features) {
+		priv[20] = 1;
+		put16(priv + 22, p->features & srv.lie->features);
+	}
 	if (srv.lie->connect)
 		srv.lie->connect(p, c->cid, &o);
 	if (o.action == DO_NOTHING)

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE	/* O_DIRECT */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,15 +51,15 @@ int user_put(const char *file, const char *text)
 	return err;
 }
 
-static int map(const char *session, const char *device, int port, const char *options, char name[64])
+static int map(const char *session, const char *device, int port, const char *options, bool two, char name[64])
 {
 	char text[512], link[300], target[300];
 	ssize_t len;
 	int err;
 
 	/* The port applies to what follows it. */
-	snprintf(text, sizeof(text), "sessname=%s dest_port=%d path=ip:%s device_path=/%s %s", session,
-		 port, opt.dst, device, options ? options : "");
+	snprintf(text, sizeof(text), "sessname=%s dest_port=%d path=ip:%s%s%s device_path=/%s %s", session,
+		 port, opt.dst, two ? " path=ip:" : "", two ? opt.dst2 : "", device, options ? options : "");
 	err = user_put(CTL "/map_device", text);
 	if (err)
 		return err;
@@ -154,8 +155,51 @@ int user_map_again(struct user *u)
 	int err;
 
 	step("map again");
-	err = map(u->session, "liar2", opt.port, u->lie->options, name);
+	err = map(u->session, "liar2", opt.port, u->lie->options, u->lie->two_paths, name);
 	return err ? err : unmap(name);
+}
+
+/* Writes to that file of all paths; the first error, ENOENT if there is no path. */
+int user_paths_put(struct user *u, const char *file, const char *text)
+{
+	char pattern[200];
+	int err = ENOENT;
+	glob_t g;
+
+	snprintf(pattern, sizeof(pattern), "/sys/class/rtrs-client/%.64s/paths/*/%.40s", u->session, file);
+	if (glob(pattern, 0, NULL, &g))
+		return ENOENT;
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		int e = user_put(g.gl_pathv[i], text);
+
+		if (!i || (!err && e))
+			err = e;
+	}
+	globfree(&g);
+	return err;
+}
+
+/* Whether all paths are in that state. */
+bool user_path_state(struct user *u, const char *state)
+{
+	char pattern[200], text[64];
+	bool all = true;
+	glob_t g;
+
+	snprintf(pattern, sizeof(pattern), "/sys/class/rtrs-client/%.64s/paths/*/state", u->session);
+	if (glob(pattern, 0, NULL, &g))
+		return false;
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		int fd = open(g.gl_pathv[i], O_RDONLY);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		text[n > 0 ? n - 1 : 0] = 0;
+		all &= !strcmp(text, state);
+	}
+	globfree(&g);
+	return all;
 }
 
 /* Whether an honest server can be used at the same time. */
@@ -167,7 +211,7 @@ static int honest(void)
 
 	snprintf(session, sizeof(session), "honest%d", (int)getpid());
 	step("honest: map");
-	err = map(session, opt.honest, opt.honest_port, NULL, u.device);
+	err = map(session, opt.honest, opt.honest_port, NULL, false, u.device);
 	if (err) {
 		snprintf(sh->why, sizeof(sh->why), "mapping the honest device: %s", strerror(err));
 		return err;
@@ -215,7 +259,7 @@ void user_main(const struct lie *lie, int mode)
 	memcpy(known, sh->disk, DISK_LEN);
 	snprintf(u.session, sizeof(u.session), "liar_%.40s_%d", lie->name, mode);
 	step("map");
-	sh->map = map(u.session, "liar", opt.port, lie->options, u.device);
+	sh->map = map(u.session, "liar", opt.port, lie->options, lie->two_paths, u.device);
 	if (sh->map == 0) {
 		sh->armed = true;
 		if (lie->user)
