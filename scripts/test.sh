@@ -128,6 +128,13 @@ stats_c() {
 
 hostile_build() {
 	in_root make -C /src/tests/hostile OUT=/src/build/hostile
+	in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
+}
+
+# hostile_server: a server that lies to the client, beside an honest one.
+hostile_server() {
+	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((900 * SLOW)) \
+		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh"
 }
 
 loopback() {
@@ -143,6 +150,7 @@ paths() {
 # Two lanes of about the same length.
 lane_1() {
 	suite hostile-Y hostile Y
+	suite hostile-server hostile_server
 	suite loopback-N loopback N
 	suite paths-N paths N N
 }

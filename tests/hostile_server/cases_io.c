@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -156,15 +157,6 @@ static bool key_range(struct req *q)
 	return false;
 }
 
-/* Reads memory of the client. */
-static bool read_memory(struct req *q)
-{
-	if (!is_read(q) || !once())
-		return false;
-	count_probe(probe_read(q->con, q->desc.addr, q->desc.key, 512));
-	return false;
-}
-
 /* A read longer than asked for. */
 static bool data_too_long(struct req *q)
 {
@@ -266,21 +258,35 @@ static bool answer_part(struct req *q)
 	return true;
 }
 
-static bool backwards(struct req *q)
+static long long held_since;
+
+static void answer_held(void)
 {
-	if (!is_read(q))
-		return false;
-	held[held_num++] = *q;
-	if (held_num < 3)
-		return true;
-	sh->lies++;
 	while (held_num) {
 		held_num--;
 		fill(&held[held_num]);
 		say_send_inv(held[held_num].con, held[held_num].desc.key);
 		respond(held[held_num].con, held[held_num].chunk, 0, true);
 	}
+}
+
+/* The last one first, after a while. */
+static bool backwards(struct req *q)
+{
+	if (!is_read(q))
+		return false;
+	sh->lies++;
+	held_since = now_ms();
+	held[held_num++] = *q;
+	if (held_num == 8)
+		answer_held();
 	return true;
+}
+
+static void backwards_tick(void)
+{
+	if (held_num && now_ms() - held_since > 100)
+		answer_held();
 }
 
 /* --- errors ------------------------------------------------------------------------ */
@@ -368,10 +374,10 @@ static bool rkey(struct req *q)
 		put32(msg + 4, q->con->path->pool_mr->rkey ^ 0x7700);
 		break;
 	case 7:
-		imm = imm_make(5, q->chunk);
+		say_send_imm(q->con, imm_make(5, q->chunk), msg, len);
 		break;
 	case 8:
-		imm = imm_make(IMM_HB, 0);
+		say_send_imm(q->con, imm_make(IMM_HB, 0), msg, len);
 		break;
 	}
 	say_send_imm(q->con, imm, msg, len);
@@ -467,6 +473,15 @@ static bool heartbeats(struct req *q)
 	return false;
 }
 
+/* Answers heartbeats, and nothing else. */
+static bool never(struct req *q)
+{
+	if (!q->armed)
+		return false;
+	sh->lies++;
+	return true;
+}
+
 /* Not heard of any more. */
 static bool freeze(struct req *q)
 {
@@ -503,7 +518,6 @@ static bool die(struct req *q)
 		rdma_destroy_id(c->id);
 		c->id = NULL;
 	}
-	srv.lie = &(struct lie){ .name = "dead" };
 	srv.frozen = true;
 	return true;
 }
@@ -568,19 +582,17 @@ static bool fuzz(struct req *q)
 /* Maps again and again: a new chance for every path that the last lie has broken. */
 static void many_times(struct user *u)
 {
-	for (int i = 0; i < 12; i++) {
-		int err;
+	int err;
 
-		user_default(u);
-		if (u->fd >= 0)
-			close(u->fd);
-		u->fd = -1;
-		sh->armed = false;
-		err = user_map_again(u);
-		if (err && err != ECONNRESET && err != ECONNABORTED && err != ECOMM && err != EIO)
-			sh->extra = err;
+	for (int i = 0; i < 12; i++) {
 		sh->armed = true;
-		user_sleep(100);
+		user_default(u);
+		sh->armed = false;
+		err = user_another(u);
+		if (err) {
+			snprintf(sh->why, sizeof(sh->why), "round %d: error %d", i, err);
+			break;
+		}
 	}
 	/* What was seen on the way is not what counts here, only that it came to an end. */
 	sh->read = sh->write = sh->reread = NOT_RUN;
@@ -600,7 +612,6 @@ const struct lie io_lies[] = {
 	{ .name = "key-guessed", .weak = "rtrs C13", .request = key_guessed, .io = IO_ANY, .lies = 1 },
 	{ .name = "key-range-end", .weak = "rtrs C13", .request = key_range, .arg = 0, .io = IO_ANY, .lies = 1 },
 	{ .name = "key-range-start", .weak = "rtrs C13", .request = key_range, .arg = 1, .io = IO_ANY, .lies = 1 },
-	{ .name = "read-memory", .weak = "rtrs C13", .request = read_memory, .io = IO_ANY, .lies = 1 },
 	{ .name = "data-too-long", .weak = "rtrs C13", .request = data_too_long, .io = IO_ANY, .lies = 1 },
 	{ .name = "answer-other-id", .weak = "rtrs C8", .modes = BOTH, .request = answer_id, .io = IO_ANY, .lies = 1 },
 	{ .name = "answer-id-range", .weak = "rtrs C9", .modes = BOTH, .request = answer_id, .arg = 32, .io = IO_ANY, .lies = 1 },
@@ -613,7 +624,7 @@ const struct lie io_lies[] = {
 	{ .name = "answer-early", .weak = "rtrs C8, C1", .modes = BOTH, .request = answer_early, .io = IO_ANY, .lie_data = true, .lies = 1 },
 	{ .name = "answer-nothing", .weak = "rtrs C8", .modes = BOTH, .request = answer_nothing, .io = IO_OK, .lie_data = true, .lies = 1 },
 	{ .name = "answer-part", .weak = "rtrs C8", .modes = BOTH, .request = answer_part, .io = IO_OK, .lie_data = true, .lies = 1 },
-	{ .name = "answer-backwards", .weak = "rtrs C8", .modes = BOTH, .request = backwards, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "answer-backwards", .weak = "rtrs C8", .modes = BOTH, .request = backwards, .tick = backwards_tick, .io = IO_OK, .lies = 1 },
 	{ .name = "errnos", .weak = "rtrs S25, rnbd C18", .modes = BOTH, .request = errnos, .io = IO_BAD, .lies = 3 },
 	{ .name = "other-carrier", .weak = "rtrs C2", .modes = BOTH, .request = carrier, .io = IO_ANY, .lies = 1 },
 	{ .name = "other-carrier-empty", .weak = "rtrs C2", .request = carrier, .arg = 1, .io = IO_ANY, .lies = 1 },
@@ -638,11 +649,12 @@ const struct lie io_lies[] = {
 	{ .name = "inv-flood", .weak = "rtrs C10", .modes = BOTH, .request = inv_flood, .io = IO_ANY, .lies = 1 },
 	{ .name = "heartbeat-flood", .weak = "rtrs C12", .modes = BOTH, .request = heartbeats, .arg = IMM_HB, .io = IO_OK, .lies = 1 },
 	{ .name = "ack-flood", .weak = "rtrs C12", .modes = BOTH, .request = heartbeats, .arg = IMM_HB_ACK, .io = IO_OK, .lies = 1 },
+	{ .name = "io-never", .weak = "rnbd C8", .request = never, .io = IO_BAD, .lies = 1, .limit_s = 200 },
 	{ .name = "freeze", .weak = "rtrs C11, rnbd C8", .request = freeze, .io = IO_BAD, .lies = 1, .limit_s = 200 },
 	{ .name = "hang-up", .weak = "rtrs C11", .modes = BOTH, .request = hang_up, .arg = 0, .io = IO_ANY, .lies = 1 },
 	{ .name = "hang-up-io", .weak = "rtrs C11", .request = hang_up, .arg = 1, .io = IO_ANY, .lies = 1 },
 	{ .name = "die", .weak = "rtrs C11", .request = die, .io = IO_BAD, .lies = 1, .limit_s = 150 },
-	{ .name = "anything", .weak = "rtrs C1-C13", .modes = BOTH, .request = fuzz, .user = many_times, .map = ANY, .io = IO_ANY,
-	  .lies = 1, .lie_data = true, .limit_s = 200, .lines = 400 },
+	{ .name = "anything", .weak = "rtrs C1-C13", .modes = BOTH, .request = fuzz, .user = many_times, .io = IO_ANY,
+	  .lies = 6, .lie_data = true, .limit_s = 200, .lines = 400 },
 	{ }
 };

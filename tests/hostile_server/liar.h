@@ -203,7 +203,6 @@ int say_send_inv(struct con *c, uint32_t key);
 int say_write(struct con *c, const void *from, uint32_t len, uint64_t addr, uint32_t key);
 /* Posts and waits; what the client's adapter said, or -1 for nothing in time. */
 int probe_write(struct con *c, uint64_t addr, uint32_t key, uint32_t len);
-int probe_read(struct con *c, uint64_t addr, uint32_t key, uint32_t len);
 uint32_t rnd(void);
 
 __attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...);
@@ -224,7 +223,7 @@ int user_write(struct user *u, uint64_t at, uint32_t len);
 int user_write_blind(struct user *u, uint64_t at, uint32_t len);
 int user_put(const char *file, const char *text);
 void user_sleep(int ms);
-int user_map_again(struct user *u);
+int user_another(struct user *u);
 int user_paths_put(struct user *u, const char *file, const char *text);
 bool user_path_state(struct user *u, const char *state);
 void step(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -275,7 +275,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	int c, num = 0, passed = 0, failed = 0, seen = 0;
-	const char *names[64], *only = NULL;
+	const char *names[256], *only = NULL;
 	bool list = false;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
 		case 'D': opt.dst2 = optarg; break;
 		case 'p': opt.port = atoi(optarg); break;
 		case 'c':
-			if (num < 64)
+			if (num < 256)
 				names[num++] = optarg;
 			break;
 		case 'h': opt.honest = optarg; break;

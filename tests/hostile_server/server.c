@@ -166,9 +166,9 @@ int say_write(struct con *c, const void *from, uint32_t len, uint64_t addr, uint
 	return post(c, &wr, from, len, WR_SEND);
 }
 
-static int probe(struct con *c, enum ibv_wr_opcode op, uint64_t addr, uint32_t key, uint32_t len)
+int probe_write(struct con *c, uint64_t addr, uint32_t key, uint32_t len)
 {
-	struct ibv_send_wr wr = { .opcode = op };
+	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE };
 	long long end = now_ms() + 8000;
 
 	memset(srv.scratch, 0x66, len);
@@ -184,16 +184,6 @@ static int probe(struct con *c, enum ibv_wr_opcode op, uint64_t addr, uint32_t k
 	while (c->probing && now_ms() < end)
 		server_pump(5);
 	return c->probing ? -1 : (int)c->probe;
-}
-
-int probe_write(struct con *c, uint64_t addr, uint32_t key, uint32_t len)
-{
-	return probe(c, IBV_WR_RDMA_WRITE, addr, key, len);
-}
-
-int probe_read(struct con *c, uint64_t addr, uint32_t key, uint32_t len)
-{
-	return probe(c, IBV_WR_RDMA_READ, addr, key, len);
 }
 
 /* --- answers ------------------------------------------------------------------- */

@@ -148,15 +148,23 @@ void user_default(struct user *u)
 	sh->reread = user_read(u, IO_LEN, IO_LEN / 2, sh->write == 0);
 }
 
-/* Maps the liar's device once more, under another name of its own. */
-int user_map_again(struct user *u)
+/* Unmaps, and maps through another session; 0 or an errno. */
+int user_another(struct user *u)
 {
-	char name[64];
+	size_t len = strlen(u->session);
 	int err;
 
-	step("map again");
-	err = map(u->session, "liar2", opt.port, u->lie->options, u->lie->two_paths, name);
-	return err ? err : unmap(name);
+	if (u->fd >= 0)
+		close(u->fd);
+	u->fd = -1;
+	step("unmap for another");
+	err = unmap(u->device);
+	if (err)
+		return err;
+	u->session[len - 1]++;
+	u->device[0] = 0;
+	step("map another");
+	return map(u->session, "liar", opt.port, u->lie->options, u->lie->two_paths, u->device);
 }
 
 /* Writes to that file of all paths; the first error, ENOENT if there is no path. */
@@ -252,12 +260,14 @@ void user_main(const struct lie *lie, int mode)
 {
 	struct user u = { .lie = lie, .fd = -1 };
 
+	/* What the liar has open ends with the liar. */
+	close_range(3, ~0u, 0);
 	buf = aligned_alloc(4096, DISK_LEN);
 	known = malloc(DISK_LEN);
 	if (!buf || !known)
 		_exit(3);
 	memcpy(known, sh->disk, DISK_LEN);
-	snprintf(u.session, sizeof(u.session), "liar_%.40s_%d", lie->name, mode);
+	snprintf(u.session, sizeof(u.session), "liar_%.40s_%da", lie->name, mode);
 	step("map");
 	sh->map = map(u.session, "liar", opt.port, lie->options, lie->two_paths, u.device);
 	if (sh->map == 0) {
@@ -271,7 +281,7 @@ void user_main(const struct lie *lie, int mode)
 			close(u.fd);
 		}
 		step("unmap");
-		sh->unmap = unmap(u.device);
+		sh->unmap = u.device[0] ? unmap(u.device) : 0;
 	}
 	sh->left = leftovers(u.session);
 	sh->armed = false;
