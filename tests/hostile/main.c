@@ -46,7 +46,7 @@ struct options opt = {
 
 static const struct hostile_case *const tables[] = {
 	connect_cases, info_cases, rtrs_cases, key_cases, load_cases,
-	rnbd_cases, open_cases, race_cases,
+	rnbd_cases, open_cases, race_cases, fence_cases,
 };
 
 #define TABLES	(sizeof(tables) / sizeof(tables[0]))
@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 		{ "sessions", required_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *names[64];
+	const char *names[128];
 	int c, num = 0, passed = 0, failed = 0, seen = 0;
 	bool list = false;
 	struct verdict *v;
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
 		case 'd': opt.dst = optarg; break;
 		case 'p': opt.port = atoi(optarg); break;
 		case 'c':
-			if (num < 64)
+			if (num < 128)
 				names[num++] = optarg;
 			break;
 		case 'l': list = true; break;

@@ -75,6 +75,7 @@ struct connect_req session_req(const struct session *s, uint16_t cid)
 		.cid_num = s->cid_num,
 		.recon_cnt = 1,
 		.first_conn = s->first_conn,
+		.features = s->features,
 	};
 
 	memcpy(r.sess_uuid, s->sess_uuid, 16);

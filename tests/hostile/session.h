@@ -73,6 +73,7 @@ struct session {
 	size_t rx_len, tx_len;
 	uint8_t sess_uuid[16], paths_uuid[16];
 	uint8_t first_conn;
+	uint16_t features;		/* extensions to offer */
 	const char *dst;
 	/* Free to be changed before session_exchange(). */
 	uint8_t name[RTRS_NAME_LEN];

@@ -53,6 +53,10 @@ void build_connect_req(uint8_t out[RTRS_PRIV_LEN], const struct connect_req *r)
 	memcpy(out + 12, r->sess_uuid, 16);
 	memcpy(out + 28, r->paths_uuid, 16);
 	out[44] = r->first_conn;
+	if (r->features) {
+		out[45] = 1;
+		put16(out + 46, r->features);
+	}
 }
 
 bool parse_connect_rsp(struct connect_rsp *rsp, const uint8_t *p, size_t len)
@@ -66,6 +70,7 @@ bool parse_connect_rsp(struct connect_rsp *rsp, const uint8_t *p, size_t len)
 	rsp->max_io = get32(p + 8);
 	rsp->max_hdr = get32(p + 12);
 	rsp->flags = get32(p + 16);
+	rsp->features = p[20] ? get16(p + 22) : 0;
 	return rsp->magic == RTRS_MAGIC && rsp->version >> 8 == RTRS_VERSION >> 8;
 }
 

@@ -24,6 +24,12 @@
 #define RTRS_REJ_CONSUMER	28
 
 enum rtrs_msg { RTRS_INFO_REQ, RTRS_INFO_RSP, RTRS_WRITE, RTRS_READ, RTRS_RKEY_RSP };
+/* Extensions between peers of this project (Documentation/protocol.md). */
+#define EXT_FENCE		1
+#define EXT_NOTICE		2
+#define EXT_USER		4
+#define RTRS_FENCE		16
+#define IMM_NOTICE		3
 enum rtrs_imm { IMM_IO_REQ = 0, IMM_IO_RSP = 1, IMM_IO_RSP_INV = 2, IMM_HB = 8, IMM_HB_ACK = 9 };
 
 /* RNBD 2.2: message types and sizes. */
@@ -59,6 +65,7 @@ struct connect_req {
 	uint8_t paths_uuid[16];
 	uint8_t first_conn;	/* the whole byte 44 */
 	uint8_t reserved;	/* repeated over bytes 45..55 */
+	uint16_t features;	/* extensions that are offered; 0 leaves the bytes as they are */
 };
 
 /* RTRS 2.3: the connect response, in a REP or a REJ. */
@@ -70,6 +77,7 @@ struct connect_rsp {
 	uint32_t max_io;
 	uint32_t max_hdr;
 	uint32_t flags;
+	uint16_t features;	/* extensions that were agreed to */
 };
 
 /* RTRS 2.4 and 2.5: an area of memory the other side may write to. */

@@ -134,7 +134,7 @@ static bool answer_other_path(struct req *q)
 /* One path ends in the middle of things; what the other one is asked is lied about. */
 static bool fence(struct req *q)
 {
-	if (q->type == MSG_FENCE) {
+	if (q->type == RTRS_FENCE) {
 		sh->lies++;
 		switch (srv.lie->arg) {
 		case 0:

@@ -114,12 +114,6 @@ struct user;
 
 /* What the user may see of an IO. */
 enum io { IO_ANY, IO_OK, IO_BAD, IO_NONE };
-/* Extensions. */
-#define EXT_FENCE	1
-#define EXT_NOTICE	2
-#define EXT_USER	4
-#define MSG_FENCE	16
-#define IMM_NOTICE	3
 /* Modes of a session. */
 #define PLAIN	1
 #define KEYS	2

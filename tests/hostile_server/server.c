@@ -293,7 +293,7 @@ int serve_data(struct req *q)
 /* Serves a request as it should be served. */
 void serve(struct req *q)
 {
-	if (q->type == MSG_FENCE)
+	if (q->type == RTRS_FENCE)
 		respond(q->con, q->chunk, 0, false);
 	else
 		answer(q, serve_data(q));
@@ -327,7 +327,7 @@ static bool take_req(struct req *q, struct con *c, uint32_t imm)
 		if (q->sg_cnt)
 			q->desc = parse_desc(msg + 8);
 	}
-	if (q->type == MSG_FENCE)
+	if (q->type == RTRS_FENCE)
 		return true;
 	if (q->usr_len > q->off || q->usr_len > sizeof(q->usr))
 		return false;
