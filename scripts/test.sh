@@ -24,7 +24,7 @@ MINUTES=${MINUTES:-60}
 [ $# = 0 ] || shift
 ONLY=" $* "
 KERNEL=stock
-SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1
+SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1 LIAR_ARGS=
 case $MODE in
 quick | host) ;;
 debug) KERNEL=debug SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4 ;;
@@ -134,7 +134,8 @@ hostile_build() {
 # hostile_server: a server that lies to the client, beside an honest one.
 hostile_server() {
 	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((900 * SLOW)) \
-		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh"
+		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh" \
+		--env "LIAR_ARGS=$LIAR_ARGS"
 }
 
 loopback() {

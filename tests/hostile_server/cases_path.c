@@ -126,7 +126,8 @@ static bool answer_other_path(struct req *q)
 	sh->lies++;
 	put_data(q);
 	respond(c, q->chunk, 0, true);
-	return true;
+	pump_ms(50);
+	return false;
 }
 
 /* --- fences ----------------------------------------------------------------------------------- */

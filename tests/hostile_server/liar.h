@@ -140,6 +140,7 @@ struct lie {
 	int limit_s;			/* for the whole case; 0: 60 */
 	int lines;			/* most lines in the kernel's log; 0: 40 */
 	int lies;			/* at least so often the lie must have been told */
+	bool slow;			/* only with --slow: it waits for a minute or more */
 	bool lie_data;			/* the data is the lie: it may be anything */
 };
 

@@ -7,7 +7,7 @@
 #   make -C tests/hostile_server OUT=DIR          (in the lab root)
 #   scripts/lab/vm.sh run --name hostile-server --virtual-time --mem 3072 --timeout 900 --ko MODULES \
 #       --file DIR/hostile_server:/lab/hostile_server --script tests/hostile_server/loopback.sh \
-#       [--env 'LIES=inv-claimed rkey-short']
+#       [--env 'LIES=inv-claimed rkey-short'] [--env 'LIAR_ARGS=--slow']
 #
 # Each case is one check here; so are the memory, the honest mapping and the
 # unloading of all modules. Warnings in the kernel log are noticed by the lab itself.
@@ -54,9 +54,6 @@ check "an honest mapping of /dev/ram0" rnbd_map honest /dev/ram0
 [ "$LAB_FAILED" = 0 ] || bail "set-up"
 DISK=$RNBD_DEV
 
-honest_mapping "/dev/$DISK" &
-HONEST=$!
-
 CASES=()
 for name in ${LIES:-all}; do
 	CASES+=(--case "$name")
@@ -64,7 +61,10 @@ done
 # A first round, so that caches of all kinds are there.
 run_lies --case honest
 MEMORY=$(used_kib)
-run_lies "${CASES[@]}"
+honest_mapping "/dev/$DISK" &
+HONEST=$!
+# shellcheck disable=SC2086
+run_lies "${CASES[@]}" ${LIAR_ARGS:-}
 
 touch /tmp/honest.stop
 check "the honest mapping was verified all the time" wait "$HONEST"

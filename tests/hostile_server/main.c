@@ -242,20 +242,22 @@ static int run_case(const struct lie *l, int mode)
 static int usage(void)
 {
 	fprintf(stderr, "usage: hostile_server --dst ADDRESS [--dst2 ADDRESS] [--port 4321] [--case NAME|all]...\n"
-			"                      [--honest dev/ram1] [--honest-port 1234] [--list] [--serve CASE]\n"
+			"                      [--honest dev/ram1] [--honest-port 1234] [--slow] [--list] [--serve CASE]\n"
 			"  --dst          an address of this host that RDMA connections can be made to\n"
 			"  --dst2         a second one, for a second path\n"
 			"  --port         where the liar listens\n"
+			"  --slow         also the cases that wait for a minute or more\n"
 			"  --honest       device of an honest server at --honest-port, without its first slash\n");
 	return 2;
 }
 
-static bool wanted(const char *name, const char *const *names, int num)
+/* What takes long is only run when it is asked for. */
+static bool wanted(const char *name, const char *const *names, int num, bool long_one)
 {
 	if (!num)
-		return true;
+		return !long_one;
 	for (int i = 0; i < num; i++) {
-		if (!strcmp(names[i], "all") || !strcmp(names[i], name))
+		if (!strcmp(names[i], name) || (!strcmp(names[i], "all") && !long_one))
 			return true;
 	}
 	return false;
@@ -272,11 +274,12 @@ int main(int argc, char **argv)
 		{ "honest-port", required_argument, NULL, 'P' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "serve", required_argument, NULL, 's' },
+		{ "slow", no_argument, NULL, 'S' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c, num = 0, passed = 0, failed = 0, seen = 0;
 	const char *names[256], *only = NULL;
-	bool list = false;
+	bool list = false, slow = false;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
@@ -291,6 +294,7 @@ int main(int argc, char **argv)
 		case 'P': opt.honest_port = atoi(optarg); break;
 		case 'l': list = true; break;
 		case 's': only = optarg; break;
+		case 'S': slow = true; break;
 		default: return usage();
 		}
 	}
@@ -310,7 +314,7 @@ int main(int argc, char **argv)
 				for (;;)
 					server_pump(50);
 			}
-			if (only || !wanted(l->name, names, num))
+			if (only || !wanted(l->name, names, num, l->slow && !slow && !list))
 				continue;
 			seen++;
 			if (list) {
