@@ -46,7 +46,7 @@ struct options opt = {
 
 static const struct hostile_case *const tables[] = {
 	connect_cases, info_cases, rtrs_cases, key_cases, load_cases,
-	rnbd_cases, open_cases, race_cases, fence_cases,
+	rnbd_cases, open_cases, ext_cases, race_cases, fence_cases,
 };
 
 #define TABLES	(sizeof(tables) / sizeof(tables[0]))
