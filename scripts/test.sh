@@ -152,6 +152,7 @@ paths() {
 lane_1() {
 	suite hostile-Y hostile Y
 	suite hostile-server hostile_server
+	suite server-abi vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048
 	suite loopback-N loopback N
 	suite paths-N paths N N
 }
