@@ -14,5 +14,7 @@ pub const ENXIO: i32 = 6;
 pub const ENOMEM: i32 = 12;
 /// Invalid argument: whatever breaks the protocol or the grammar.
 pub const EINVAL: i32 = 22;
+/// A number of more than 64 bits.
+pub const ERANGE: i32 = 34;
 /// Operation not supported: an operation number that means nothing.
 pub const EOPNOTSUPP: i32 = 95;

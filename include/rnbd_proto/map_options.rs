@@ -6,6 +6,10 @@
 //! quoting. The last of equal options wins, except `path=`, which accumulates. Addresses
 //! belong to the transport and are handed over as text, each with the port in force at
 //! its place; the caller parses all of them even if it will not use them.
+//!
+//! Three more options are those of IBNBD, the predecessor: `server=` is a path that also
+//! names the session if nothing else does, `io_mode=` is asked of servers that know it,
+//! and `input_mode=` may say what is so anyway.
 
 use core::fmt;
 
@@ -16,6 +20,7 @@ use crate::errno::{
     ENOMEM,
     ENXIO, //
 };
+use crate::io_mode::IoMode;
 use crate::limits::{
     DEFAULT_PORT,
     MAX_MAP_PATHS,
@@ -34,8 +39,11 @@ pub const USAGE_TAIL: &str = "\n\naddr ::= [ ip:<ipv4> | ip:<ipv6> | gid:<gid> ]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MapOptions<'a> {
     /// The session to use or to create, 1 to 254 bytes. Not checked any further: only a
-    /// name that is new must obey the rules of the transport.
+    /// name that is new must obey the rules of the transport. Empty if `server` names it;
+    /// see [`Self::session_name`].
     pub sessname: &'a [u8],
+    /// The last `server=`, which is also among the paths.
+    pub server: Option<&'a [u8]>,
     /// The device on the server.
     pub device_path: DeviceName,
     /// The texts of the paths in their order, each with the port to use for it.
@@ -44,6 +52,8 @@ pub struct MapOptions<'a> {
     pub dest_port: u16,
     /// What the mapping is for.
     pub access_mode: AccessMode,
+    /// How the server shall do the IO; none leaves it to the server.
+    pub io_mode: Option<IoMode>,
     /// How many extra queues are polled; -1 is already resolved.
     pub nr_poll_queues: u32,
 }
@@ -61,6 +71,10 @@ pub enum MapError<'a> {
     PollQueues(&'a [u8]),
     /// The access mode is none.
     AccessMode(&'a [u8]),
+    /// The io mode is none.
+    IoMode(&'a [u8]),
+    /// The input mode is not the one there is.
+    InputMode(&'a [u8]),
     /// There are more than six paths.
     TooManyPaths,
     /// There is no name of a session.
@@ -82,6 +96,8 @@ impl MapError<'_> {
             | Self::Port(_)
             | Self::PollQueues(_)
             | Self::AccessMode(_)
+            | Self::IoMode(_)
+            | Self::InputMode(_)
             | Self::NoSessname
             | Self::NoDevicePath => -EINVAL,
         }
@@ -92,7 +108,7 @@ impl MapError<'_> {
         match self {
             Self::Unknown(_) => {
                 "unknown option or bad value: known are sessname=, path=, device_path=, \
-                 dest_port=, access_mode= and nr_poll_queues="
+                 dest_port=, access_mode=, nr_poll_queues=, server=, io_mode= and input_mode="
             }
             Self::NameTooLong(_) => "a name is too long: use at most 254 characters",
             Self::Port(_) => "bad dest_port: use a number from 0 to 65535",
@@ -100,6 +116,10 @@ impl MapError<'_> {
                 "bad nr_poll_queues: use -1 or a number up to the number of processors"
             }
             Self::AccessMode(_) => "bad access_mode: use ro, rw or migration",
+            Self::IoMode(_) => "bad io_mode: use blockio or fileio",
+            Self::InputMode(_) => {
+                "bad input_mode: mq is the only one there is; rq went with the kernel's old request queues"
+            }
             Self::TooManyPaths => "too many paths: give at most 6",
             Self::NoSessname => "no session name: add sessname=",
             Self::NoDevicePath => "no device: add device_path=",
@@ -114,7 +134,9 @@ impl MapError<'_> {
             | Self::NameTooLong(word)
             | Self::Port(word)
             | Self::PollQueues(word)
-            | Self::AccessMode(word) => Some(word),
+            | Self::AccessMode(word)
+            | Self::IoMode(word)
+            | Self::InputMode(word) => Some(word),
             Self::TooManyPaths | Self::NoSessname | Self::NoDevicePath | Self::NoPath => None,
         }
     }
@@ -139,17 +161,25 @@ impl<'a> MapOptions<'a> {
         let mut paths = [None; MAX_MAP_PATHS];
         let mut dest_port = DEFAULT_PORT;
         let mut access_mode = AccessMode::Rw;
+        let mut server = None;
+        let mut io_mode = None;
         let mut nr_poll_queues = 0;
 
         let words = strip(text).split(|byte| *byte == b' ');
         for word in words.filter(|word| !word.is_empty()) {
-            match Word::parse(word)? {
+            let option = Word::parse(word)?;
+            if let Word::Server(address) = option {
+                server = Some(address);
+            }
+            match option {
                 Word::Sessname(name) => sessname = Some(name),
                 Word::DevicePath(name) => device_path = Some(name),
-                Word::Path(path) => {
+                Word::Path(path) | Word::Server(path) => {
                     let free = paths.iter_mut().find(|slot| slot.is_none());
                     *free.ok_or(MapError::TooManyPaths)? = Some((path, dest_port));
                 }
+                Word::IoMode(mode) => io_mode = Some(mode),
+                Word::InputMode => {}
                 Word::DestPort(port) => dest_port = port,
                 Word::AccessMode(mode) => access_mode = mode,
                 Word::PollQueues(-1) => nr_poll_queues = nr_cpu_ids,
@@ -161,7 +191,12 @@ impl<'a> MapOptions<'a> {
         }
 
         Ok(Self {
-            sessname: sessname.ok_or(MapError::NoSessname)?,
+            sessname: match (sessname, server) {
+                (Some(name), _) => name,
+                (None, Some(_)) => &[],
+                (None, None) => return Err(MapError::NoSessname),
+            },
+            server,
             // The cut value has neither a terminator nor too many bytes.
             device_path: device_path
                 .and_then(|name| DeviceName::new(name).ok())
@@ -169,8 +204,27 @@ impl<'a> MapOptions<'a> {
             paths,
             dest_port,
             access_mode,
+            io_mode,
             nr_poll_queues,
         })
+    }
+
+    /// The name of the session: the one that is given, or else the address of the server
+    /// with a `-` for every dot and slash, which such a name must not have.
+    pub fn session_name<'b>(&self, buffer: &'b mut [u8; NAME_MAX]) -> &'b [u8] {
+        let text = match self.server {
+            Some(server) if self.sessname.is_empty() => server,
+            _ => self.sessname,
+        };
+        let replace = self.sessname.is_empty();
+        let len = text.len().min(NAME_MAX);
+        for (to, from) in buffer.iter_mut().zip(text) {
+            *to = match from {
+                b'.' | b'/' if replace => b'-',
+                other => *other,
+            };
+        }
+        buffer.get(..len).unwrap_or_default()
     }
 
     /// The texts of the paths and their ports, in order.
@@ -188,6 +242,7 @@ impl<'a> MapOptions<'a> {
 }
 
 /// One word of the text.
+#[derive(Clone, Copy)]
 enum Word<'a> {
     Sessname(&'a [u8]),
     DevicePath(&'a [u8]),
@@ -195,6 +250,9 @@ enum Word<'a> {
     DestPort(u16),
     AccessMode(AccessMode),
     PollQueues(i64),
+    Server(&'a [u8]),
+    IoMode(IoMode),
+    InputMode,
 }
 
 impl<'a> Word<'a> {
@@ -220,6 +278,14 @@ impl<'a> Word<'a> {
             b"access_mode" => AccessMode::from_keyword(value)
                 .map(Self::AccessMode)
                 .ok_or(MapError::AccessMode(word)),
+            b"server" => Ok(Self::Server(value)),
+            b"io_mode" => IoMode::from_keyword(value)
+                .map(Self::IoMode)
+                .ok_or(MapError::IoMode(word)),
+            b"input_mode" => match value {
+                b"mq" => Ok(Self::InputMode),
+                _ => Err(MapError::InputMode(word)),
+            },
             b"nr_poll_queues" => integer(value).map(Self::PollQueues).ok_or(unknown),
             _ => Err(unknown),
         }

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod link_name;
 pub mod map_options;
 pub mod message;
+pub mod number;
 pub mod open_ext;
 pub mod response;
 pub mod search_path;
@@ -57,6 +58,7 @@ pub use message::{
     ProtoError,
     SessInfo, //
 };
+pub use number::number;
 pub use open_ext::OpenExt;
 pub use response::{
     BlockSize,

@@ -290,3 +290,92 @@ fn search_paths() {
     assert_eq!(resolve(&search, "s", "dd"), Err(SearchPathError::TooLong));
     assert_eq!(SearchPathError::DotDot.errno(), -22);
 }
+
+fn session_name(options: &MapOptions<'_>) -> String {
+    let mut buffer = [0xaa; limits::NAME_MAX];
+    String::from_utf8(options.session_name(&mut buffer).to_vec()).unwrap()
+}
+
+#[test]
+fn the_words_of_ibnbd() {
+    // `server=` is a path, and names the session.
+    let options = parse("server=ip:10.50.100.64 device_path=/dev/ram0").unwrap();
+    let paths: Vec<_> = options.paths().collect();
+    assert_eq!(paths, [(&b"ip:10.50.100.64"[..], 1234)]);
+    assert_eq!(session_name(&options), "ip:10-50-100-64");
+    assert_eq!(options.require_path(), Ok(()));
+    assert_eq!(options.io_mode, None);
+    // A name that is given counts, wherever it stands.
+    for text in [
+        "sessname=s server=ip:10.0.0.1 device_path=d",
+        "server=ip:10.0.0.1 device_path=d sessname=s",
+    ] {
+        assert_eq!(session_name(&parse(text).unwrap()), "s");
+    }
+    // Together with paths it is one of them; the port to its left applies.
+    let options =
+        parse("path=ip:1.1.1.1 dest_port=7 server=ip:fd00::1%eth0.1 device_path=d").unwrap();
+    let paths: Vec<_> = options.paths().collect();
+    assert_eq!(
+        paths,
+        [(&b"ip:1.1.1.1"[..], 1234), (&b"ip:fd00::1%eth0.1"[..], 7)]
+    );
+    assert_eq!(session_name(&options), "ip:fd00::1%eth0-1");
+    // What was given as a session's name is not touched, even where it is wrong.
+    assert_eq!(
+        session_name(&parse("sessname=a.b device_path=d").unwrap()),
+        "a.b"
+    );
+    assert_eq!(parse("device_path=d"), Err(MapError::NoSessname));
+    assert_eq!(with("server="), Err(-22));
+    assert_eq!(
+        with("path=a path=a path=a path=a path=a path=a server=b"),
+        Err(-12)
+    );
+
+    assert_eq!(with("input_mode=mq").map(|_| ()), Ok(()));
+    for word in ["input_mode=rq", "input_mode=MQ", "input_mode=bio"] {
+        let text = format!("sessname=s device_path=d {word}");
+        assert_eq!(parse(&text), Err(MapError::InputMode(word.as_bytes())));
+    }
+    assert!(MapError::InputMode(b"").message().contains("rq"));
+    assert_eq!(with("io_mode=fileio").unwrap().io_mode, Some(IoMode::File));
+    assert_eq!(
+        with("io_mode=blockio").unwrap().io_mode,
+        Some(IoMode::Block)
+    );
+    assert_eq!(
+        with("io_mode=blockio io_mode=fileio").unwrap().io_mode,
+        Some(IoMode::File)
+    );
+    assert_eq!(
+        parse("sessname=s device_path=d io_mode=autoio"),
+        Err(MapError::IoMode(b"io_mode=autoio"))
+    );
+}
+
+#[test]
+fn numbers_of_files() {
+    for (text, value) in [
+        ("0", 0),
+        ("8", 8),
+        ("+8\n", 8),
+        ("0x10", 16),
+        ("0X1f", 31),
+        ("010", 8),
+        ("18446744073709551615", u64::MAX),
+        ("0xffffffffffffffff\n", u64::MAX),
+    ] {
+        assert_eq!(number(text.as_bytes()), Ok(value), "{text:?}");
+    }
+    for text in [
+        "", "\n", "+", "-1", " 8", "8 ", "8\n\n", "0x", "08", "8k", "++8", "\n8", "0x+1",
+    ] {
+        assert_eq!(number(text.as_bytes()), Err(-22), "{text:?}");
+    }
+    for text in ["18446744073709551616", "0x10000000000000000"] {
+        assert_eq!(number(text.as_bytes()), Err(-34), "{text:?}");
+    }
+    // Not a number at all, however long it is.
+    assert_eq!(number(b"99999999999999999999999x"), Err(-22));
+}
