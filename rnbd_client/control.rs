@@ -5,8 +5,8 @@
 //! Used by `session.rs` for the greeting and by `device.rs` for opening and closing. Process
 //! context only: an exchange waits for a permit and for the answer, so it must never be made
 //! from a link event or a completion. It ends when the server answers, when the transport gives
-//! the request up, or after a time: a server that is alive but does not answer must not hold up
-//! an administrator for ever.
+//! the request up, when the caller is in a hurry, or after a time: a server that is alive but
+//! does not answer must not hold up an administrator for ever.
 
 use kernel::{
     prelude::*,
@@ -24,7 +24,7 @@ use kernel_ext::{
     },
     time, //
 };
-use rnbd_proto::limits::OPEN_RSP_LEN;
+use rnbd_proto::limits::OPEN_RSP_EXT_LEN;
 use rtrs_client::{
     Kind,
     Permit, //
@@ -40,8 +40,11 @@ const TIMEOUT_MS: u32 = 60_000;
 /// Between two looks for a permit, in milliseconds.
 const PERMIT_POLL_MS: u32 = 10;
 
+/// Between two looks whether the caller is in a hurry, in milliseconds.
+const HURRY_POLL_MS: u32 = 100;
+
 /// Room for the longest answer.
-pub(crate) const ANSWER_MAX: usize = OPEN_RSP_LEN;
+pub(crate) const ANSWER_MAX: usize = OPEN_RSP_EXT_LEN;
 
 /// What came back.
 struct Answer {
@@ -93,19 +96,27 @@ pub(crate) enum Carrier {
     Write,
 }
 
+/// For an exchange that nobody cuts short.
+pub(crate) fn patient() -> bool {
+    false
+}
+
 /// Sends `message` and waits for the answer, of which the bytes that were asked for are valid.
+/// Waiting ends early when `hurry` says so.
 ///
 /// # Errors
 ///
 /// What the server answered, or what ended the request: `ECONNABORTED` if no path is
-/// connected, `ETIMEDOUT` if nothing came, `ENOMEM`.
+/// connected, `ETIMEDOUT` if nothing came, `EINTR` if `hurry` said so, `ENOMEM`.
 pub(crate) fn exchange(
     session: &Session,
     message: &[u8],
     carrier: Carrier,
-) -> Result<[u8; ANSWER_MAX]> {
+    hurry: &dyn Fn() -> bool,
+) -> Result<KBox<[u8; ANSWER_MAX]>> {
     let exchange = Exchange::new()?;
-    let mut permit = permit(session)?;
+    let mut answer_box = KBox::new([0; ANSWER_MAX], GFP_KERNEL)?;
+    let mut permit = permit(session, hurry)?;
     let sg = permit.sg();
     sg.reset();
     if let Carrier::Read(len) = &carrier {
@@ -113,21 +124,35 @@ pub(crate) fn exchange(
     }
     session.send_control(permit, exchange.clone(), message, &carrier)?;
     // A late answer finds the exchange alive, and nobody waiting.
-    if !exchange.done.wait_timeout(TIMEOUT_MS) {
-        return Err(error(errno::ETIMEDOUT));
+    let mut left = TIMEOUT_MS / HURRY_POLL_MS;
+    while !exchange.done.wait_timeout(HURRY_POLL_MS) {
+        left = left.saturating_sub(1);
+        if left == 0 {
+            return Err(error(errno::ETIMEDOUT));
+        }
+        if hurry() {
+            return Err(error(errno::EINTR));
+        }
     }
     let answer = exchange.answer.lock();
     match answer.status {
-        0 => Ok(answer.bytes),
+        0 => {
+            *answer_box = answer.bytes;
+            drop(answer);
+            Ok(answer_box)
+        }
         status => Err(error(status)),
     }
 }
 
 /// Waits for a permit, but not for ever: requests that the server does not answer hold theirs.
-fn permit(session: &Session) -> Result<Permit> {
+fn permit(session: &Session, hurry: &dyn Fn() -> bool) -> Result<Permit> {
     for _ in 0..TIMEOUT_MS / PERMIT_POLL_MS {
         if let Some(permit) = session.transport().permit(Kind::Admin) {
             return Ok(permit);
+        }
+        if hurry() {
+            return Err(error(errno::EINTR));
         }
         time::sleep_ms(PERMIT_POLL_MS);
     }

@@ -15,8 +15,14 @@ use block_mq::{
     Request,
     Status, //
 };
-use kernel::prelude::*;
-use kernel_ext::error::errno;
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+use kernel_ext::{
+    error::errno,
+    time::now_ns, //
+};
 use rnbd_proto::{
     Flags,
     Io,
@@ -33,6 +39,7 @@ use crate::{
         State, //
     },
     session::Session,
+    stats::Ended, //
 };
 
 /// The queue of a mapped device.
@@ -60,20 +67,35 @@ impl Operations for DiskQueue {
         idle: IdleRequest<'a, Self>,
         _last: bool,
     ) -> Result<(), Refusal<'a>> {
-        if device.state() != State::Mapped {
-            return Err(idle.fail(Status::from_errno(-errno::EIO)));
+        // From the look at the state until the request is out with the device's number: who
+        // opens devices again after an outage waits for this first.
+        let _reading = rcu::read_lock();
+        match device.state() {
+            State::Mapped => {}
+            State::Disconnected if device.patience.waits_ms().is_some() => {
+                // The queue is about to be halted.
+                return Err(idle.busy());
+            }
+            State::Disconnected => return Err(idle.fail(Status::TRANSPORT)),
+            State::Init | State::Unmapped => return Err(idle.fail(Status::IOERR)),
         }
         let Some(op) = operation(idle.op()) else {
             return Err(idle.fail(Status::from_errno(-errno::EOPNOTSUPP)));
         };
         let Some(session) = device.session() else {
-            return Err(idle.fail(Status::from_errno(-errno::EIO)));
+            return Err(idle.fail(Status::IOERR));
         };
         let Some(permit) = session.transport().permit(Kind::Io) else {
             return Err(idle.busy());
         };
 
         idle.start_and(|request| submit(device, &session, op, permit, request))
+    }
+
+    fn timed_out(device: &Device, token: u32) {
+        if let Some(session) = device.session() {
+            session.expire_late(device, token);
+        }
     }
 
     fn open(device: &Device, write: bool) -> Result {
@@ -83,6 +105,42 @@ impl Operations for DiskQueue {
     fn release(device: &Device) {
         device.released();
     }
+}
+
+/// Whether a request ended, or was refused, because there was no path: `ESTALE` says that the
+/// server does not execute it any more, `ECONNABORTED` that nobody knows.
+fn is_lost(errno: i32) -> bool {
+    errno == -errno::ECONNABORTED || errno == -errno::ESTALE
+}
+
+/// How a request ends.
+fn outcome(errno: i32) -> Status {
+    match is_lost(errno) {
+        true => Status::TRANSPORT,
+        false => Status::from_errno(errno),
+    }
+}
+
+/// A request that was sent at `started_ns` has ended with a negative errno or 0. Any context.
+pub(crate) fn ended(request: Request<DiskQueue>, errno: i32, started_ns: u64) {
+    let device = request.queue();
+    if is_lost(errno) && device.waits_for_path() {
+        device.stats.requeued();
+        request.requeue();
+        return;
+    }
+    if errno == -errno::ENOTCONN {
+        device.forgotten();
+    }
+    if let Some(op) = operation(request.op()) {
+        device.stats.ended(&Ended {
+            op,
+            bytes: request.bytes(),
+            started_ns,
+            ok: errno == 0,
+        });
+    }
+    request.end(outcome(errno));
 }
 
 /// Sends the message for a request. The request comes back if the transport has no room for it
@@ -101,6 +159,7 @@ fn submit(
             return Ok(());
         }
     }
+    device.stats.started();
     let flush = matches!(op, Op::Flush);
     let message = Io {
         device_id: device.id(),
@@ -115,15 +174,23 @@ fn submit(
             request.nounmap(),
         ),
         size: if flush { 0 } else { request.bytes() },
-        prio: Some(request.ioprio()),
+        prio: session.has_priority().then(|| request.ioprio()),
     }
     .to_bytes();
     let read = op.is_transport_read();
     match session.send_io(permit, request, &message, read, op.has_data()) {
         Ok(()) => Ok(()),
-        Err((request, EAGAIN)) => Err(request),
+        Err((request, EAGAIN)) => {
+            device.stats.refused();
+            Err(request)
+        }
+        // The news of the loss is on its way.
+        Err((request, e)) if is_lost(e.to_errno()) && device.waits_for_path() => {
+            device.stats.refused();
+            Err(request)
+        }
         Err((request, e)) => {
-            request.end(Status::from_errno(e.to_errno()));
+            ended(request, e.to_errno(), now_ns());
             Ok(())
         }
     }

@@ -36,11 +36,16 @@ use kernel_ext::{
         Dir,
         StoreContext, //
     },
+    workqueue::{
+        Flags,
+        OwnedQueue, //
+    },
 };
 use rnbd_proto::{
     limits::{
         MAX_DEVICES,
-        MAX_MAP_PATHS, //
+        MAX_MAP_PATHS,
+        NAME_MAX, //
     },
     link_name::LINK_NAME_BUF_LEN,
     MapError,
@@ -62,7 +67,8 @@ use rtrs_proto::{
 use crate::{
     device::{
         Device,
-        Label, //
+        Label,
+        Wanted, //
     },
     session::Session,
     sessions::{
@@ -94,6 +100,8 @@ pub(crate) struct Registry {
     major: Arc<Major>,
     /// `ctl/devices`, where the links are.
     links: Dir<()>,
+    /// Where devices settle after changes.
+    worker: Arc<OwnedQueue>,
 }
 
 impl Registry {
@@ -108,6 +116,17 @@ impl Registry {
                 sessions: Sessions::new()?,
                 major: Major::register(c"rnbd")?,
                 links,
+                worker: Arc::new(
+                    OwnedQueue::new(
+                        c"rnbd_client",
+                        Flags {
+                            mem_reclaim: true,
+                            unbound: true,
+                            ordered: false,
+                        },
+                    )?,
+                    GFP_KERNEL,
+                )?,
             }),
             GFP_KERNEL,
         )
@@ -126,14 +145,16 @@ impl Registry {
         for (path, port) in options.paths() {
             paths.push(parse_path(&net, path, port)?, GFP_KERNEL)?;
         }
-        self.refuse_twice(&options)?;
-        let lease = self.session(&options, &net, &paths)?;
-        let device = self.insert(&options, lease)?;
+        let mut name = KBox::new([0u8; NAME_MAX], GFP_KERNEL)?;
+        let name = options.session_name(&mut name);
+        self.refuse_twice(&options, name)?;
+        let lease = self.session(&options, name, &net, &paths)?;
+        let device = self.insert(&options, name, lease)?;
         let mapped = device.map(&self.major, &self.links);
         if let Err(e) = mapped {
             // Nobody else ends a device that is not there yet, but its file may be.
             if device.begin_unmap(true).is_ok() {
-                device.unmap();
+                device.unmap(true);
                 self.remove(&device);
             }
             return Err(e);
@@ -144,8 +165,8 @@ impl Registry {
 
     /// The early test for a device that is mapped already, before a session is opened for it.
     #[inline(never)]
-    fn refuse_twice(&self, options: &MapOptions<'_>) -> Result {
-        self.devices.lock().check(options)
+    fn refuse_twice(&self, options: &MapOptions<'_>, name: &[u8]) -> Result {
+        self.devices.lock().check(options, name)
     }
 
     /// Finds or opens the session.
@@ -153,11 +174,12 @@ impl Registry {
     fn session(
         &self,
         options: &MapOptions<'_>,
+        name: &[u8],
         net: &Namespace,
         paths: &[Endpoints],
     ) -> Result<Lease> {
-        let name = SessionName::new(options.sessname).map_err(|e| {
-            pr_err!("sessname={}: {}\n", escape(options.sessname), Show(e));
+        let name = SessionName::new(name).map_err(|e| {
+            pr_err!("sessname={}: {}\n", escape(name), Show(e));
             error(e.errno())
         })?;
         let polled = options.nr_poll_queues > 0;
@@ -187,9 +209,9 @@ impl Registry {
 
     /// Makes a device in the list, with the lowest number that is free.
     #[inline(never)]
-    fn insert(&self, options: &MapOptions<'_>, lease: Lease) -> Result<Arc<Device>> {
+    fn insert(&self, options: &MapOptions<'_>, name: &[u8], lease: Lease) -> Result<Arc<Device>> {
         let mut devices = self.devices.lock();
-        devices.check(options)?;
+        devices.check(options, name)?;
         devices.list.reserve(1, GFP_KERNEL)?;
         let index = (0..MAX_DEVICES)
             .find(|index| devices.list.iter().all(|device| device.index != *index))
@@ -202,10 +224,14 @@ impl Registry {
             })?;
         let device = Device::new(
             index,
-            options.device_path.clone(),
-            options.access_mode,
-            options.nr_poll_queues,
+            Wanted {
+                name: options.device_path.clone(),
+                mode: options.access_mode,
+                io_mode: options.io_mode,
+                nr_poll_queues: options.nr_poll_queues,
+            },
             lease,
+            self.worker.clone(),
         )?;
         devices.list.push(device.clone(), GFP_KERNEL)?;
         Ok(device)
@@ -232,7 +258,8 @@ impl Registry {
                 break;
             };
             if device.begin_unmap(true).is_ok() {
-                device.unmap();
+                // Nobody has it open, so there is nothing to force.
+                device.unmap(false);
                 self.remove(&device);
             } else {
                 // Somebody else is at it.
@@ -245,7 +272,7 @@ impl Registry {
 impl Devices {
     /// Whether what the options ask for is still free.
     #[inline(never)]
-    fn check(&self, options: &MapOptions<'_>) -> Result {
+    fn check(&self, options: &MapOptions<'_>, session: &[u8]) -> Result {
         if self.closed {
             return Err(ENODEV);
         }
@@ -253,7 +280,7 @@ impl Devices {
         let mut used = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
         let wanted = rnbd_proto::LinkName {
             device: &options.device_path,
-            session: options.sessname,
+            session,
         }
         .to_c_str(&mut wanted);
         for device in &self.list {
@@ -279,6 +306,7 @@ impl Devices {
 /// `ENODEV` if the module is being unloaded.
 pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) -> Result {
     let registry = REGISTRY.get()?;
+    let device = &find(device)?;
     device.begin_unmap(force).inspect_err(|e| {
         let reason = match -e.to_errno() {
             errno::EBUSY => "it is in use; unmount it, or write 'force'",
@@ -289,10 +317,26 @@ pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) ->
     // Nobody else removes the file of a device that is going, so this cannot fail; it keeps
     // the module loaded until the write returns.
     context.remove_self();
-    device.unmap();
+    device.unmap(force);
     pr_info!("{}: rnbd{} is unmapped\n", Label(device), device.index);
     registry.remove(device);
     Ok(())
+}
+
+/// The device as the list has it.
+///
+/// # Errors
+///
+/// `ENODEV` if it is not there any more.
+pub(crate) fn find(device: &Device) -> Result<Arc<Device>> {
+    let registry = REGISTRY.get()?;
+    let devices = registry.devices.lock();
+    devices
+        .list
+        .iter()
+        .find(|known| core::ptr::eq(&***known, device))
+        .cloned()
+        .ok_or(ENODEV)
 }
 
 /// Logs what is wrong with the text of a mapping.

@@ -20,10 +20,13 @@ mod control;
 mod control_files;
 mod device;
 mod files;
+mod patience;
 mod queue;
 mod registry;
+mod revive;
 mod session;
 mod sessions;
+mod stats;
 
 use kernel::{
     prelude::*,

@@ -7,16 +7,23 @@
 //!
 //! A request in flight lies in the table at the index of its permit; whoever takes it out
 //! ends it, so it cannot end twice. It must never sleep or allocate on that way.
+//!
+//! Lock order: `greeted`, then nothing; `devices`, then the lock of a device's outages.
 
 use block_mq::{
     Request,
-    Status,
     TagSet, //
 };
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         Arc,
         Mutex,
         SetOnce, //
@@ -24,15 +31,27 @@ use kernel::{
 };
 use kernel_ext::{
     cpu,
-    error::error,
+    error::{
+        errno,
+        error, //
+    },
+    fmt::Show,
+    log::warn_limited,
     net::Namespace,
-    sync::AtomicSlot, //
+    new_irq_spinlock,
+    sync::{
+        AtomicSlot,
+        IrqSpinLock, //
+    },
+    time::now_ns,
 };
 use rnbd_proto::{
     limits::{
         SESS_INFO_LEN,
-        VERSION_MAJOR, //
+        VERSION_MAJOR,
+        VERSION_WITH_PRIORITY, //
     },
+    Close,
     SessInfo,
     SessInfoRsp, //
 };
@@ -41,10 +60,12 @@ use rtrs_client::{
     LinkEvent,
     OpenParams,
     Permit,
-    Ulp,
-    HOLD_SESSION, //
+    Ulp, //
 };
-use rtrs_proto::SessionName;
+use rtrs_proto::{
+    Features,
+    SessionName, //
+};
 
 use crate::{
     control::{
@@ -52,8 +73,14 @@ use crate::{
         Carrier,
         Exchange, //
     },
-    device::Device,
-    queue::DiskQueue, //
+    device::{
+        Device,
+        Label, //
+    },
+    queue::{
+        self,
+        DiskQueue, //
+    },
 };
 
 /// Permits kept from the disks, so that control messages need not wait for IO.
@@ -63,6 +90,10 @@ const CONTROL_PERMITS: u16 = 2;
 struct InFlight {
     io: AtomicSlot<Request<DiskQueue>>,
     control: AtomicSlot<Arc<Exchange>>,
+    /// The number of the device whose request was the last one here.
+    owner: Atomic<u32>,
+    /// When that was sent, in nanoseconds; 0 when it is over.
+    started_ns: Atomic<u64>,
 }
 
 /// The side of a session that the transport calls.
@@ -72,7 +103,11 @@ pub(crate) struct Completions {
     in_flight: SetOnce<KVec<InFlight>>,
     /// The devices of the session.
     #[pin]
-    devices: Mutex<KVec<Arc<Device>>>,
+    devices: IrqSpinLock<KVec<Arc<Device>>>,
+    /// Whether the user has heard of a path since it heard of the loss of the last one.
+    up: Atomic<bool>,
+    /// How often the session came up again.
+    epoch: Atomic<u64>,
 }
 
 impl Completions {
@@ -80,7 +115,9 @@ impl Completions {
         Arc::pin_init(
             pin_init!(Self {
                 in_flight: SetOnce::new(),
-                devices <- new_mutex!(KVec::new()),
+                devices <- new_irq_spinlock!(KVec::new()),
+                up: Atomic::new(true),
+                epoch: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -97,9 +134,10 @@ impl Ulp for Completions {
             return;
         };
         if let Some(request) = entry.io.take() {
+            let started_ns = entry.started_ns.xchg(0, Relaxed);
             // The permit is back before the tag is, so a tag always finds a permit.
             drop(permit);
-            request.end(Status::from_errno(status));
+            queue::ended(request, status, started_ns);
         } else if let Some(exchange) = entry.control.take() {
             exchange.finish(&mut permit, status);
         }
@@ -107,8 +145,19 @@ impl Ulp for Completions {
 
     fn link(&self, event: LinkEvent) {
         let up = matches!(event, LinkEvent::Up);
+        if up {
+            self.epoch.add(1, Relaxed);
+        }
+        self.up.store(up, Release);
         for device in self.devices.lock().iter() {
             device.link(up);
+        }
+    }
+
+    fn notice(&self, payload: u32) {
+        let devices = self.devices.lock();
+        if let Some(device) = devices.iter().find(|device| device.id() == payload) {
+            device.news();
         }
     }
 }
@@ -122,6 +171,14 @@ pub(crate) struct Session {
     tags: Arc<TagSet<DiskQueue>>,
     limits: Limits,
     name: SessionName,
+    /// Whether the server understands the extensions of this protocol.
+    extended: bool,
+    /// The version that both sides speak.
+    version: Atomic<u32>,
+    /// The epoch in which the server was greeted.
+    greeted: Pin<KBox<Mutex<u64>>>,
+    /// Whether the server has left a message unanswered that somebody waited for.
+    mute: Atomic<bool>,
 }
 
 impl Session {
@@ -144,6 +201,8 @@ impl Session {
                 InFlight {
                     io: AtomicSlot::empty(),
                     control: AtomicSlot::empty(),
+                    owner: Atomic::new(0),
+                    started_ns: Atomic::new(0),
                 },
                 GFP_KERNEL,
             )?;
@@ -155,8 +214,13 @@ impl Session {
             params.nr_poll,
             u32::from(limits.queue_depth.saturating_sub(CONTROL_PERMITS).max(1)),
         )?;
+        let extended = transport.features().has(Features::USER);
         let session = Arc::new(
             Self {
+                extended,
+                version: Atomic::new(u32::from(VERSION_MAJOR)),
+                greeted: KBox::pin_init(new_mutex!(0, "rnbd_client::greeted"), GFP_KERNEL)?,
+                mute: Atomic::new(false),
                 transport,
                 completions,
                 tags,
@@ -165,7 +229,7 @@ impl Session {
             },
             GFP_KERNEL,
         )?;
-        session.greet()?;
+        session.greet(&control::patient)?;
         Ok(session)
     }
 
@@ -174,14 +238,100 @@ impl Session {
         self.transport.net() == net
     }
 
-    /// Tells the server which version is spoken here. Its answer changes nothing: all
-    /// versions that exist understand the messages that are sent.
-    fn greet(&self) -> Result {
+    /// Tells the server which version is spoken here, and keeps its answer.
+    fn greet(&self, hurry: &dyn Fn() -> bool) -> Result {
         let message = SessInfo { ver: VERSION_MAJOR }.to_bytes();
-        let answer = control::exchange(self, &message, Carrier::Read(SESS_INFO_LEN))?;
+        let answer = control::exchange(self, &message, Carrier::Read(SESS_INFO_LEN), hurry)?;
         let answer = answer.get(..SESS_INFO_LEN).unwrap_or_default();
-        SessInfoRsp::parse(answer).map_err(|e| error(e.errno()))?;
+        let answer = SessInfoRsp::parse(answer).map_err(|e| error(e.errno()))?;
+        self.version.store(u32::from(answer.ver), Relaxed);
         Ok(())
+    }
+
+    /// Greets the server again if the session was down since; once for all devices. Process
+    /// context.
+    pub(crate) fn greet_again(&self, hurry: &dyn Fn() -> bool) -> Result {
+        let mut greeted = self.greeted.lock();
+        let epoch = self.completions.epoch.load(Relaxed);
+        if *greeted == epoch {
+            return Ok(());
+        }
+        self.greet(hurry)?;
+        *greeted = epoch;
+        self.mute.store(false, Relaxed);
+        Ok(())
+    }
+
+    /// Whether there is a path, as far as the devices have heard. Any context.
+    pub(crate) fn is_up(&self) -> bool {
+        self.completions.up.load(Acquire)
+    }
+
+    /// Whether the server understands the extensions of this protocol.
+    pub(crate) fn is_extended(&self) -> bool {
+        self.extended
+    }
+
+    /// Whether requests have a priority in the version that both sides speak (C17).
+    pub(crate) fn has_priority(&self) -> bool {
+        self.version.load(Relaxed) >= u32::from(VERSION_WITH_PRIORITY)
+    }
+
+    /// Tells the server that a device is not needed any more. It closes the device at the latest
+    /// with the session, so an error is nobody's business; but a server that did not answer
+    /// once is not waited for again. Process context.
+    pub(crate) fn close_device(&self, device_id: u32) {
+        if self.mute.load(Relaxed) {
+            return;
+        }
+        let message = Close { device_id }.to_bytes();
+        let closed = control::exchange(self, &message, Carrier::Write, &control::patient);
+        if closed.is_err_and(|e| e == error(errno::ETIMEDOUT)) {
+            pr_warn!("session {}: the server does not answer\n", Show(&self.name));
+            self.mute.store(true, Relaxed);
+        }
+    }
+
+    /// A device got this id: whichever other device has it, too, is not open on the server any
+    /// more (it lost the session without our noticing), and has to be opened again.
+    pub(crate) fn claim_id(&self, device: &Device, id: u32) {
+        for other in self.completions.devices.lock().iter() {
+            if !core::ptr::eq(&**other, device) && other.id() == id {
+                other.superseded();
+            }
+        }
+    }
+
+    /// Fails the path that carries the request with this token, if it is one of the device and
+    /// takes too long.
+    pub(crate) fn expire_late(&self, device: &Device, token: u32) {
+        let index = usize::try_from(token).unwrap_or(usize::MAX);
+        let Some(entry) = self.completions.entry(index) else {
+            return;
+        };
+        let started_ns = entry.started_ns.load(Relaxed);
+        let mine = entry.owner.load(Relaxed) == device.index && started_ns != 0;
+        if mine && self.is_up() && device.patience.is_late(started_ns) {
+            device.stats.timed_out();
+            warn_limited!(
+                "{}: no answer for {} s; giving up the path\n",
+                Label(device),
+                device.patience.io_s()
+            );
+            self.transport.expire(index);
+        }
+    }
+
+    /// Fails whatever of the device is in flight.
+    pub(crate) fn expire_all(&self, device: &Device) {
+        let Some(entries) = self.completions.in_flight.as_ref() else {
+            return;
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            if entry.owner.load(Relaxed) == device.index && entry.started_ns.load(Relaxed) != 0 {
+                self.transport.expire(index);
+            }
+        }
     }
 
     /// Hands a control message to the transport; `exchange` is finished when it has ended.
@@ -217,18 +367,25 @@ impl Session {
         read: bool,
         data: bool,
     ) -> Result<(), (Request<DiskQueue>, Error)> {
-        let Some(entry) = self.completions.entry(permit.index()) else {
+        let index = permit.index();
+        let Some(entry) = self.completions.entry(index) else {
             return Err((request, EINVAL));
         };
+        request.set_token(u32::try_from(index).unwrap_or(u32::MAX));
+        entry.owner.store(request.queue().index, Relaxed);
+        entry.started_ns.store(now_ns().max(1), Relaxed);
         drop(entry.io.put(request));
+        // Not to be held by the transport when the last path is gone: the message names the
+        // device by a number that the next session of the server may give to another one.
         let sent = if read {
-            self.transport.read(permit, message, data, HOLD_SESSION)
+            self.transport.read(permit, message, data, 0)
         } else {
-            self.transport.write(permit, message, data, HOLD_SESSION)
+            self.transport.write(permit, message, data, 0)
         };
         let Err((permit, e)) = sent else {
             return Ok(());
         };
+        entry.started_ns.store(0, Relaxed);
         let back = entry.io.take();
         drop(permit);
         match back {
@@ -258,13 +415,35 @@ impl Session {
         &self.tags
     }
 
-    /// Makes link events reach the device. Process context.
+    /// Makes link events and notices reach the device. Process context.
     pub(crate) fn attach(&self, device: Arc<Device>) -> Result {
-        self.completions.devices.lock().push(device, GFP_KERNEL)?;
-        Ok(())
+        let mut room = KVec::new();
+        loop {
+            let wanted = {
+                let mut devices = self.completions.devices.lock();
+                let wanted = devices.len().saturating_add(1);
+                if devices.capacity() >= wanted {
+                    // There is room, so this does not allocate.
+                    devices.push(device, GFP_NOWAIT)?;
+                    return Ok(());
+                }
+                if room.capacity() >= wanted {
+                    for known in devices.drain_all() {
+                        room.push(known, GFP_NOWAIT)?;
+                    }
+                    room.push(device, GFP_NOWAIT)?;
+                    core::mem::swap(&mut *devices, &mut room);
+                    // The old list is freed after the lock.
+                    return Ok(());
+                }
+                wanted
+            };
+            room = KVec::with_capacity(wanted, GFP_KERNEL)?;
+        }
     }
 
-    /// Undoes [`Self::attach`].
+    /// Undoes [`Self::attach`]: nothing reaches the device any more when this returns. The caller
+    /// has another reference to it.
     pub(crate) fn detach(&self, device: &Device) {
         let mut devices = self.completions.devices.lock();
         let at = devices

@@ -25,6 +25,7 @@ pub mod map_options;
 pub mod message;
 pub mod number;
 pub mod open_ext;
+pub mod opened;
 pub mod response;
 pub mod search_path;
 pub mod stats;
@@ -60,6 +61,10 @@ pub use message::{
 };
 pub use number::number;
 pub use open_ext::OpenExt;
+pub use opened::{
+    Objection,
+    Opened, //
+};
 pub use response::{
     BlockSize,
     OpenRsp,

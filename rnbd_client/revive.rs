@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What becomes of a mapped device when the server is lost and found again, and when the
+//! device changes there.
+//!
+//! News come in contexts that must not wait: [`Device::link`], [`Device::news`] and the others
+//! only note them and have [`Device::settle`] run on the module's own queue, which makes the
+//! device what it should be. It may run at any time and as often as one likes. It must never
+//! wait for memory that this disk would have to free.
+//!
+//! After the loss of all paths the server has a new session, in which numbers of devices start
+//! from the beginning. So no request that was made with an old number may go out once any device
+//! has a new one: before a device is opened again, all calls of `queue_rq` that may have seen it
+//! mapped are waited for, and requests that lost their path come back to the block layer.
+
+use block_mq::DiskEvent;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+use kernel_ext::{
+    error::{
+        errno,
+        error, //
+    },
+    log::warn_limited,
+    sync::synchronize_rcu,
+    time::now_ms, //
+};
+use rnbd_proto::Opened;
+
+use crate::{
+    device::{
+        Device,
+        Label,
+        State, //
+    },
+    patience::NoPath,
+    session::Session,
+};
+
+/// Between two looks at a device that is not what it should be, in milliseconds.
+const TICK_MS: u32 = 1000;
+
+/// Between a refusal to open a device again and the next attempt, in milliseconds: from the first
+/// to the last, doubling.
+const RETRY_MS: u32 = 1000;
+const RETRY_MAX_MS: u32 = 30_000;
+
+/// How long unmapping with force waits for a message that is under way, in milliseconds.
+const HURRY_MS: u64 = 5000;
+
+/// How long unmapping waits for requests of a server that is there and does not answer, in
+/// milliseconds, unless the device has a time limit of its own.
+const DRAIN_MS: u64 = 30_000;
+
+/// How far opening a device again has come.
+pub(crate) struct Revival {
+    /// Whether user space believes that the disk works.
+    pub(crate) online: bool,
+    /// Whether what the server offers is not to be had; until the next link, or until an
+    /// administrator asks.
+    refused: bool,
+    /// What the log has been told about, as an errno.
+    complaint: i32,
+    /// When to try again, and how long to wait after that.
+    retry_at_ms: u64,
+    retry_ms: u32,
+}
+
+impl Revival {
+    /// Nothing has happened yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            online: false,
+            refused: false,
+            complaint: 0,
+            retry_at_ms: 0,
+            retry_ms: RETRY_MS,
+        }
+    }
+
+    fn start_over(&mut self) {
+        self.refused = false;
+        self.complaint = 0;
+        self.retry_at_ms = 0;
+        self.retry_ms = RETRY_MS;
+    }
+}
+
+impl Device {
+    /// The link of the session went up or down. Any context.
+    pub(crate) fn link(self: &Arc<Self>, up: bool) {
+        {
+            let mut outages = self.outages.lock();
+            *outages = outages.wrapping_add(1);
+            if up {
+                self.flags.forgotten.store(false, Relaxed);
+                self.flags.fresh.store(true, Relaxed);
+            } else {
+                self.patience.down();
+            }
+            // With a link that is up again, nothing that was open before is any more.
+            let _ = self.step(State::Mapped, State::Disconnected);
+        }
+        self.settle_soon();
+    }
+
+    /// The server says that the device has changed. Any context.
+    pub(crate) fn news(self: &Arc<Self>) {
+        self.flags.news.store(true, Relaxed);
+        self.settle_soon();
+    }
+
+    /// Another device of the session has got this one's number, so this one is not open any more.
+    /// Any context.
+    pub(crate) fn superseded(self: &Arc<Self>) {
+        {
+            let mut outages = self.outages.lock();
+            if self.step(State::Mapped, State::Disconnected).is_err() {
+                return;
+            }
+            *outages = outages.wrapping_add(1);
+            self.patience.down();
+        }
+        // Not at once: a server that gives all devices one number must not keep us busy.
+        self.settle_later(TICK_MS);
+    }
+
+    /// The server does not know the device: an administrator has closed it there, or the server
+    /// has lost its session without our noticing. Any context.
+    pub(crate) fn forgotten(&self) {
+        let mut outages = self.outages.lock();
+        if self.step(State::Mapped, State::Disconnected).is_err() {
+            return;
+        }
+        *outages = outages.wrapping_add(1);
+        drop(outages);
+        self.flags.forgotten.store(true, Relaxed);
+        self.patience.down();
+        warn_limited!(
+            "{}: the server has closed it; write 1 to remap_device to open it again\n",
+            Label(self)
+        );
+    }
+
+    /// Whether requests without a path wait for one instead of failing. Any context.
+    pub(crate) fn waits_for_path(&self) -> bool {
+        let lost = match self.state() {
+            // The news of a loss may be behind the requests that were lost.
+            State::Mapped => !self
+                .session()
+                .is_some_and(|session| session.transport().is_connected()),
+            State::Disconnected => true,
+            State::Init | State::Unmapped => false,
+        };
+        lost && self.patience.waits_ms().is_some()
+    }
+
+    /// Makes the device what it should be now. Process context.
+    pub(crate) fn settle(self: &Arc<Self>) {
+        if self.state() == State::Unmapped {
+            self.drain();
+            return;
+        }
+        let mut revival = self.revival.lock();
+        match self.state() {
+            State::Init | State::Unmapped => {}
+            State::Mapped => {
+                if self.flags.news.xchg(false, Full) && self.refresh().is_err() {
+                    pr_warn!(
+                        "{}: the server says it has changed, but not how; write 1 to revalidate\n",
+                        Label(self)
+                    );
+                }
+            }
+            State::Disconnected => self.settle_disconnected(&mut revival),
+        }
+    }
+
+    fn settle_disconnected(self: &Arc<Self>, revival: &mut Revival) {
+        if revival.online {
+            revival.online = false;
+            let _ = self.with_disk(|disk| disk.uevent(DiskEvent::Offline));
+        }
+        self.keep_or_fail();
+        if self.flags.fresh.xchg(false, Full) {
+            revival.start_over();
+        }
+        let Some(session) = self.session() else {
+            return;
+        };
+        let wanted = session.is_up() && !revival.refused && !self.flags.forgotten.load(Relaxed);
+        if wanted && now_ms() >= revival.retry_at_ms && self.reopen(revival).is_err() {
+            revival.retry_at_ms = now_ms().saturating_add(u64::from(revival.retry_ms));
+            revival.retry_ms = revival.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
+        }
+        let limited = matches!(self.patience.no_path(), NoPath::Seconds(_));
+        let waits = limited && self.patience.waits_ms().is_some();
+        if self.state() == State::Disconnected && (wanted && !revival.refused || waits) {
+            let left = self.patience.waits_ms().unwrap_or(TICK_MS);
+            self.settle_later(left.clamp(1, TICK_MS));
+        }
+    }
+
+    /// Keeps the requests of a disk without a path, or lets them fail, whatever the administrator
+    /// wants. Process context.
+    fn keep_or_fail(&self) {
+        let keep = self.patience.waits_ms().is_some();
+        let _ = self.with_disk(|disk| match keep {
+            true => disk.halt(),
+            false => disk.go_on(),
+        });
+    }
+
+    /// Opens the device again. Under `revival`.
+    ///
+    /// # Errors
+    ///
+    /// What the server answers; `ECONNABORTED` without a path, `EINVAL` if what the server offers
+    /// now cannot be had under this disk, `ENODEV` if the device is being unmapped.
+    fn reopen(self: &Arc<Self>, revival: &mut Revival) -> Result {
+        let opened = self.try_reopen(revival);
+        if let Err(e) = opened {
+            let code = e.to_errno();
+            // Each reason once per outage; a link that is gone again is no news.
+            if code != revival.complaint && code != -errno::ECONNABORTED && !revival.refused {
+                revival.complaint = code;
+                pr_warn!(
+                    "{}: cannot be opened again ({}); tried again for as long as the link is up\n",
+                    Label(self),
+                    code
+                );
+            }
+        }
+        opened
+    }
+
+    fn try_reopen(self: &Arc<Self>, revival: &mut Revival) -> Result {
+        let session = self.session().ok_or(ENODEV)?;
+        let seen = *self.outages.lock();
+        // Whoever saw this or any other device mapped before the outage has sent its request.
+        synchronize_rcu();
+        let hurry = || self.is_in_a_hurry();
+        session.greet_again(&hurry)?;
+        let now = self.ask(&session, &hurry, false)?;
+        let id = now.rsp.device_id;
+        if let Err(e) = self.accept(&now) {
+            revival.refused = true;
+            session.close_device(id);
+            return Err(e);
+        }
+        session.claim_id(self, id);
+        let mapped = {
+            let outages = self.outages.lock();
+            if *outages != seen {
+                return Err(error(errno::ECONNABORTED));
+            }
+            self.set_id(id);
+            self.patience.up();
+            self.step(State::Disconnected, State::Mapped)
+        };
+        if mapped.is_err() {
+            // It is being unmapped; nobody else knows that it is open.
+            session.close_device(id);
+            return Err(ENODEV);
+        }
+        *self.known.lock() = Some(now);
+        revival.start_over();
+        revival.online = true;
+        self.stats.reopened();
+        let _ = self.with_disk(|disk| {
+            disk.go_on();
+            disk.uevent(DiskEvent::Online);
+        });
+        pr_info!("{}: open again\n", Label(self));
+        Ok(())
+    }
+
+    /// Asks the server for the device as it is now, and takes over its size. Under `revival`.
+    fn refresh(self: &Arc<Self>) -> Result<Opened> {
+        let session = self.session().ok_or(ENODEV)?;
+        let seen = *self.outages.lock();
+        let now = self.ask(&session, &|| self.is_in_a_hurry(), true)?;
+        self.accept(&now)?;
+        let id = now.rsp.device_id;
+        session.claim_id(self, id);
+        {
+            let outages = self.outages.lock();
+            if *outages != seen || self.state() != State::Mapped {
+                return Err(error(errno::ECONNABORTED));
+            }
+            self.set_id(id);
+        }
+        *self.known.lock() = Some(now);
+        Ok(now)
+    }
+
+    /// Looks whether the disk can go on with what was opened, and if so gives it the size.
+    fn accept(&self, now: &Opened) -> Result {
+        let objection = self
+            .known
+            .lock()
+            .as_ref()
+            .and_then(|old| old.objection(now));
+        if let Some(objection) = objection {
+            pr_err!(
+                "{}: not used any more: {}; unmap it and map it again\n",
+                Label(self),
+                objection.as_str()
+            );
+            return Err(EINVAL);
+        }
+        self.with_disk(|disk| {
+            let (old, new) = (disk.capacity(), now.rsp.nsectors);
+            if new < old {
+                pr_warn!(
+                    "{}: it has shrunk from {} to {} sectors\n",
+                    Label(self),
+                    old,
+                    new
+                );
+            }
+            match new == old {
+                true => Ok(()),
+                false => disk.set_capacity_and_notify(new),
+            }
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// `remap_device`: opens the device again, now.
+    ///
+    /// # Errors
+    ///
+    /// `EALREADY` if it is open, `EBUSY` if it is being mapped, `ENODEV` if it is being unmapped,
+    /// else those of opening.
+    pub(crate) fn remap(self: &Arc<Self>) -> Result {
+        let mut revival = self.revival.lock();
+        match self.state() {
+            State::Mapped => return Err(error(errno::EALREADY)),
+            State::Unmapped => return Err(ENODEV),
+            State::Init => return Err(EBUSY),
+            State::Disconnected => {}
+        }
+        revival.start_over();
+        if let Some(session) = self.session().filter(|session| !session.is_up()) {
+            // Nothing would come back before the path is; the errno is that of the transport.
+            drop(session);
+            return Err(error(errno::ECONNABORTED));
+        }
+        self.reopen(&mut revival)?;
+        self.flags.forgotten.store(false, Relaxed);
+        Ok(())
+    }
+
+    /// `revalidate`: takes over the size that the device has now.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the device is not open, else those of opening.
+    pub(crate) fn revalidate(self: &Arc<Self>) -> Result {
+        let _revival = self.revival.lock();
+        if self.state() != State::Mapped {
+            return Err(ENOENT);
+        }
+        self.refresh().map(|_| ())
+    }
+
+    /// `resize`: gives the disk a size, in sectors.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the device is not open, `EINVAL` if it is not that large (C16).
+    pub(crate) fn resize(self: &Arc<Self>, sectors: u64) -> Result {
+        let _revival = self.revival.lock();
+        if self.state() != State::Mapped {
+            return Err(ENOENT);
+        }
+        let known = self.known.lock().map_or(0, |known| known.rsp.nsectors);
+        let there = match sectors > known {
+            true => self.refresh()?.rsp.nsectors,
+            false => known,
+        };
+        if sectors > there {
+            pr_err!(
+                "{}: not resized to {} sectors: it has {}\n",
+                Label(self),
+                sectors,
+                there
+            );
+            return Err(EINVAL);
+        }
+        self.with_disk(|disk| disk.set_capacity_and_notify(sectors))
+            .unwrap_or(Err(ENOENT))
+    }
+
+    /// Whether a message that is under way must not be waited for any longer.
+    fn is_in_a_hurry(&self) -> bool {
+        let since = self.flags.unmapped_ms.load(Relaxed);
+        self.state() == State::Unmapped
+            && self.flags.forced.load(Relaxed)
+            && now_ms().saturating_sub(since) > HURRY_MS
+    }
+
+    /// Makes what is in flight end while the device is being unmapped, if the server does not.
+    fn drain(self: &Arc<Self>) {
+        let Some(session) = self.session() else {
+            return;
+        };
+        let patience = match self.patience.io_s() {
+            0 => DRAIN_MS,
+            seconds => u64::from(seconds).saturating_mul(1000).min(DRAIN_MS),
+        };
+        let since = self.flags.unmapped_ms.load(Relaxed);
+        if !connected(&session) || now_ms().saturating_sub(since) >= patience {
+            session.expire_all(self);
+        }
+        self.settle_later(TICK_MS);
+    }
+}
+
+fn connected(session: &Arc<Session>) -> bool {
+    session.transport().is_connected()
+}
