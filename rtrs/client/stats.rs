@@ -91,7 +91,6 @@ impl Stats {
     }
 
     /// A request of another path was replayed on this one. Any context.
-    #[allow(dead_code)]
     #[inline]
     pub(crate) fn failed_over(&self) {
         self.counters.add([(FAILOVERS, 1)]);

@@ -125,6 +125,7 @@ pub enum Tick {
 /// The watch over a peer. Times are milliseconds of any clock that does not go back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Watch {
+    limits: Limits,
     /// The peer may have been silent since then.
     quiet_since: u64,
     /// The last look.
@@ -139,6 +140,7 @@ impl Watch {
     /// A watch that begins at `now`, over a peer that has just been heard.
     pub const fn new(now: u64, limits: Limits) -> Self {
         Self {
+            limits,
             quiet_since: now,
             looked: now,
             send_at: now.saturating_add(limits.interval_ms as u64),
@@ -157,8 +159,12 @@ impl Watch {
     }
 
     /// Looks at `now`, when something was `heard` since the last look or was not. The limits may
-    /// be others than last time.
+    /// be others than last time; they begin with this look, and the silence before it is forgiven:
+    /// so far there was no need to speak so often.
     pub fn look(&mut self, heard: bool, now: u64, limits: Limits) -> Tick {
+        if limits != self.limits {
+            *self = Self::new(now, limits);
+        }
         let step = limits.step_ms();
         let before = self.looked;
         self.looked = now;
@@ -179,9 +185,7 @@ impl Watch {
         if left == 0 {
             return Tick::Dead;
         }
-        // An interval that was made shorter begins now.
         let interval = u64::from(limits.interval_ms);
-        self.send_at = self.send_at.min(now.saturating_add(interval));
         let due = now >= self.send_at && !self.unanswered;
         if due {
             self.send_at = now.saturating_add(interval);

@@ -35,6 +35,7 @@ check_format() {
 files() {
 	find "$1/" -maxdepth 1 -type f ! -name uevent -printf '%f %m\n' | LC_ALL=C sort | tr '\n' ' '
 }
+write_file() { [ "$(write_error "$1" "$2")" = ok ]; }
 field() { cut -d' ' -f"$2" "$1"; }
 reads() { field "$P/stats/rdma" 1; }
 
@@ -183,6 +184,7 @@ if [ -d "$EVENTS" ]; then
 	dd if="/dev/$DISK" of=/dev/null bs=4k count=3 iflag=direct status=none
 	dd if=/dev/zero of="/dev/$DISK" bs=4k count=2 oflag=direct status=none
 	traced() { grep -E "$1" "$TRACE/trace"; }
+	traced_quietly() { traced "$1" >/dev/null; }
 	want="send_io_resp_imm: sess='$PATH_NAME' state='CONNECTED' dir=WRITE err='0' inval='0' glob-inval='1' msgid='[0-9]+' wrcnt='[0-9]+' sig-interval='[0-9]+'$"
 	check_eq "answers to writes are traced" 2 "$(traced "$want" | wc -l)"
 	check_eq "answers with data are not" 0 "$(traced dir=READ | wc -l)"
@@ -216,6 +218,20 @@ else
 	check "the round trip is measured" wait_until 12 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
 fi
 
+# --- losing a path, and connecting it again --------------------------------------------------------
+check_write "the server disconnects" ok "$S/disconnect" 1
+check "the client notices" wait_until 20 grep -qx disconnected "$P/state"
+sleep 1
+check "connect it again" wait_until 20 write_file "$P/reconnect" 1
+check_format "it is connected" 'connected\\n' "$P/state"
+check_format "and counted" '1 [0-9]+\\n' "$P/stats/reconnects"
+conn() { printf "%s: RTRS-CLT: sess='%s' state=%s attempts='[0-9]+' max-attempts='-1' fail='[0-9]+' success='0'\$" "$1" "$PATH_NAME" "$2"; }
+if [ -d "$EVENTS" ]; then
+	check "the loss is traced" traced_quietly "$(conn rtrs_rdma_error_recovery CONNECTED)"
+	check "and so is the attempt" traced_quietly "$(conn rtrs_clt_reconnect_work RECONNECTING)"
+fi
+check_write "reset reconnects" ok "$P/stats/reconnects" 1
+
 # --- the end of a path ----------------------------------------------------------------------------
 echo 'file kobject_uevent.c +p' >/proc/dynamic_debug/control
 dmesg_mark gone
@@ -223,8 +239,7 @@ check_write "disconnect" ok "$P/disconnect" 1
 check_format "state" 'disconnected\\n' "$P/state"
 check_format "reconnects stay" '0 0\\n' "$P/stats/reconnects"
 if [ -d "$EVENTS" ]; then
-	want="rtrs_clt_close_conns: RTRS-CLT: sess='$PATH_NAME' state=CONNECTED attempts='0' max-attempts='-1' fail='0' success='0'$"
-	check "closing is traced" eval 'traced "$want" >/dev/null'
+	check "closing is traced" traced_quietly "$(conn rtrs_clt_close_conns CONNECTED)"
 	echo 0 >"$EVENTS/rtrs_clt/enable"
 fi
 check "unmap" rnbd_unmap "$DISK"

@@ -148,6 +148,16 @@ fn shorter_limits_are_seen_within_a_second() {
     assert!(dead - 1_010_000 <= 3000, "{}", dead - 1_010_000);
 }
 
+/// It was silent for much longer than it now may be, but nobody had asked.
+#[test]
+fn shorter_limits_do_not_kill() {
+    let mut room = Room::new(Limits::new(600_000, 1000).unwrap());
+    assert_eq!(room.run(1_100_000, 0, |_| None), None);
+    room.limits = Limits::new(100, 1).unwrap();
+    assert_eq!(room.run(1_200_000, 0, |at| Some(at + 1)), None);
+    assert!(room.sent.len() > 900);
+}
+
 #[test]
 fn numbers() {
     for (text, number) in [
