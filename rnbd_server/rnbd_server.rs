@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rnbd_server`: exports block devices of this host to RNBD clients.
+//! `rnbd_server`: exports block devices and files of this host to RNBD clients.
 //!
 //! A table of contents:
 //!
