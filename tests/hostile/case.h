@@ -39,6 +39,7 @@ int refused(struct verdict *v, int r, const char *what);
 
 /* Each table ends with an empty row. */
 extern const struct hostile_case connect_cases[], info_cases[], rtrs_cases[], key_cases[],
-	load_cases[], rnbd_cases[], open_cases[], ext_cases[], race_cases[], fence_cases[];
+	load_cases[], rnbd_cases[], open_cases[], ext_cases[], race_cases[], fence_cases[],
+	slow_cases[];
 
 #endif

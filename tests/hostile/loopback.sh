@@ -31,6 +31,14 @@ flush_backend() {
 		test -b /dev/hostile
 }
 
+# A backend that takes four seconds for everything.
+slow_backend() {
+	local dir=/sys/kernel/config/nullb/slow
+	mkdir "$dir" && echo 512 >"$dir/blocksize" && echo 1 >"$dir/memory_backed" &&
+		echo 16 >"$dir/size" && echo 2 >"$dir/irqmode" && echo 4000000000 >"$dir/completion_nsec" &&
+		echo 1 >"$dir/power" && test -b /dev/slow
+}
+
 # The honest client verifies until the file appears; a failure stays visible.
 honest_client() {
 	while [ ! -e /tmp/honest.stop ]; do
@@ -52,7 +60,7 @@ run_cases() {
 		*) note "$line" ;;
 		esac
 	done < <(/lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
-		--flush-device /dev/hostile --sessions 12 "$@" 2>&1)
+		--flush-device /dev/hostile --slow-device /dev/slow --sessions 12 "$@" 2>&1)
 	[ "$ended" = 0 ] || lab_result "the hostile client came to its end" 1 "no last line"
 }
 
@@ -65,6 +73,7 @@ check "loopback network" setup_loopback_rxe
 check "user-space verbs" modprobe -a ib_uverbs rdma_ucm
 check "RAM disks" modprobe brd rd_nr=3 rd_size=16384
 check "backend for flushes" flush_backend
+check "slow backend" slow_backend
 # Memory-backed devices take their memory when they are first written.
 for disk in ram0 ram1 ram2 hostile; do
 	check "fill $disk" dd if=/dev/urandom of="/dev/$disk" bs=1M count=16 conv=fsync status=none

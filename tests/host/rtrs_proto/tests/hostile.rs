@@ -469,6 +469,33 @@ fn server_parameters() {
 }
 
 #[test]
+fn header_beside_the_chunk() {
+    let wide = |depth, chunk, page, limit| {
+        let params = SessionParams::for_server(depth, chunk, page).unwrap();
+        let wide = params.widened(limit);
+        (wide.max_io(), wide.max_hdr(), wide.chunk_size())
+    };
+    // Requests of the full size are not split.
+    assert_eq!(wide(512, 131_072, 4096, 1 << 22), (131_072, 4096, 135_168));
+    assert_eq!(wide(1024, 131_072, 4096, 1 << 22), (131_072, 4096, 135_168));
+    // As before where the immediate has no room for more, or the allocator.
+    assert_eq!(wide(2048, 131_072, 4096, 1 << 22), (126_976, 4096, 131_072));
+    assert_eq!(
+        wide(1, 1 << 22, 4096, 1 << 22),
+        ((1 << 22) - 4096, 4096, 1 << 22)
+    );
+    // Every offset has its place in the immediate.
+    let params = SessionParams::for_server(1024, 131_072, 4096)
+        .unwrap()
+        .widened(1 << 22);
+    let last = params.chunk(1023).unwrap();
+    let Immediate::IoRequest(payload) = params.io_immediate(last, 135_167).unwrap() else {
+        panic!("not a request");
+    };
+    assert_eq!(params.io_request(payload), Ok((last, 135_167)));
+}
+
+#[test]
 fn region_count_divides_the_depth() {
     let count = |depth, per_region| {
         let depth = Depth::new(depth).unwrap();
