@@ -164,6 +164,7 @@ lane_2() {
 	suite stats vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536
 	suite heartbeat vm heartbeat heartbeat.sh --timeout $((240 * SLOW)) --mem 2048
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
+	suite server_paths vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048
 	suite loopback-Y loopback Y
 	suite paths-Y paths Y Y
 	[ "$KERNEL" = stock ] || return 0
