@@ -25,13 +25,14 @@ use kernel_ext::{
 };
 use rtrs_core::counters::Counters;
 use rtrs_logic::stats::{
-    is_one,
     ClientRdma,
     PerCpu,
     Reconnects,
     RESET_ALL_USAGE, //
 };
 use rtrs_proto::Direction;
+
+use crate::sysfs::one;
 
 /// Positions of the counters.
 const READS: usize = 0;
@@ -168,11 +169,6 @@ impl Stats {
     }
 }
 
-/// Refuses to reset unless asked for with a 1.
-fn asked(text: &[u8]) -> Result {
-    is_one(text).then_some(()).ok_or(EINVAL)
-}
-
 /// The files of `stats/`.
 pub(crate) struct StatsFiles(pub(crate) Arc<Stats>);
 
@@ -186,7 +182,7 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                asked(text)?;
+                one(text)?;
                 files.0.reset_migrations();
                 Ok(())
             },
@@ -199,7 +195,7 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                asked(text)?;
+                one(text)?;
                 files.0.reset_migrations();
                 Ok(())
             },
@@ -211,7 +207,7 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                asked(text)?;
+                one(text)?;
                 files.0.reset_reconnects();
                 Ok(())
             },
@@ -223,7 +219,7 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                asked(text)?;
+                one(text)?;
                 files.0.reset_rdma();
                 Ok(())
             },
@@ -235,7 +231,7 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                asked(text)?;
+                one(text)?;
                 files.0.reset_rdma();
                 files.0.reset_migrations();
                 files.0.reset_reconnects();

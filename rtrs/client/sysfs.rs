@@ -14,6 +14,7 @@ use kernel::{
 };
 use kernel_ext::{
     fmt::Show,
+    log::warn_limited,
     sysfs::{
         ClassDevice,
         Dir,
@@ -212,7 +213,10 @@ impl Files for SessionFiles {
                 Ok(())
             },
             |files, text, _| {
-                let max = MaxAttempts::new(decimal(text)?).ok_or(EINVAL)?;
+                let max = decimal(text).and_then(|max| MaxAttempts::new(max).ok_or(EINVAL));
+                let max = max.inspect_err(|_| {
+                    warn_limited!("max_reconnect_attempts must be -1 (endless) to 9999\n")
+                })?;
                 files.session.set_max_reconnects(max);
                 Ok(())
             },
@@ -224,7 +228,12 @@ impl Files for SessionFiles {
                 Ok(())
             },
             |files, text, _| {
-                let policy = Policy::parse(text).ok_or(EINVAL)?;
+                let policy = Policy::parse(text).ok_or_else(|| {
+                    warn_limited!(
+                        "mpath_policy must be round-robin (rr, 0), min-inflight (mi, 1) or min-latency (ml, 2)\n"
+                    );
+                    EINVAL
+                })?;
                 files.session.set_policy(policy);
                 Ok(())
             },
@@ -262,7 +271,10 @@ impl Files for SessionFiles {
                 Ok(())
             },
             |files, text, _| {
-                let timeout = NoPathTimeout::new(decimal(text)?).ok_or(EINVAL)?;
+                let timeout = decimal(text).and_then(|s| NoPathTimeout::new(s).ok_or(EINVAL));
+                let timeout = timeout.inspect_err(|_| {
+                    warn_limited!("no_path_timeout must be a number of seconds, or -1 for ever\n")
+                })?;
                 files.session.set_no_path_timeout(timeout);
                 Ok(())
             },
@@ -383,8 +395,12 @@ impl PathFiles {
 }
 
 /// Accepts "1", with or without a newline.
-fn one(text: &[u8]) -> Result {
-    stats::is_one(text).then_some(()).ok_or(EINVAL)
+pub(crate) fn one(text: &[u8]) -> Result {
+    if stats::is_one(text) {
+        return Ok(());
+    }
+    warn_limited!("this file takes nothing but a 1\n");
+    Err(EINVAL)
 }
 
 /// A decimal number, with or without sign and newline.

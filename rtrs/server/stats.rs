@@ -12,11 +12,10 @@ use kernel_ext::sysfs::{
     Files, //
 };
 use rtrs_core::counters::Counters;
-use rtrs_logic::stats::{
-    is_one,
-    ServerRdma, //
-};
+use rtrs_logic::stats::ServerRdma;
 use rtrs_proto::Direction;
+
+use crate::sysfs::one;
 
 /// Positions of the counters.
 const READS: usize = 0;
@@ -68,9 +67,7 @@ impl Files for StatsFiles {
         c"rdma",
         |files, page| Ok(write!(page, "{}", files.0.rdma())?),
         |files, text, _| {
-            if !is_one(text) {
-                return Err(EINVAL);
-            }
+            one(text)?;
             files.0.reset();
             Ok(())
         },

@@ -10,6 +10,7 @@ use kernel::{
 };
 use kernel_ext::{
     fmt::escape,
+    log::warn_limited,
     net::SockAddr,
     sysfs::{
         Dir,
@@ -20,12 +21,22 @@ use kernel_ext::{
     },
 };
 use rtrs_core::heartbeat::Settings;
+use rtrs_logic::stats::is_one;
 
 use crate::{
     path::Path,
     reason::Reason,
     stats::StatsFiles, //
 };
+
+/// Accepts "1", with or without a newline.
+pub(crate) fn one(text: &[u8]) -> Result {
+    if is_one(text) {
+        return Ok(());
+    }
+    warn_limited!("this file takes nothing but a 1\n");
+    Err(EINVAL)
+}
 
 /// The files of a session: how patient its paths are.
 pub(crate) struct SessionFiles(pub(crate) Arc<Settings>);
@@ -120,9 +131,7 @@ impl PathFiles {
     /// Closes the path without waiting for it. The file goes first, so that nobody can write to it
     /// twice.
     fn store_disconnect(&self, text: &[u8], context: &StoreContext<'_>) -> Result {
-        if !matches!(text, b"1" | b"1\n") {
-            return Err(EINVAL);
-        }
+        one(text)?;
         // Whether it was this writer that removed it makes no difference.
         context.remove_self();
         self.path.close(Reason::Administrator);
