@@ -20,8 +20,10 @@ disk=$RNBD_DEV
 session=$CLT_CLASS/fo
 check "both paths are up" wait_until 10 paths_up fo 2
 # Links that are cut for long are to be noticed by then.
-for file in "$session"/hb_interval_ms; do [ ! -w "$file" ] || echo 500 >"$file"; done
-for file in "$session"/hb_missed_max; do [ ! -w "$file" ] || echo 3 >"$file"; done
+for half in "$session" "$SRV_CLASS/fo"; do
+	check "${half%/fo}: heartbeats every 500 ms" clt_write "$half/heartbeat_interval_ms" 500
+	check "${half%/fo}: three may be missed" clt_write "$half/heartbeat_missed_max" 3
+done
 
 load_start "/dev/$disk" --size=60m
 number=0

@@ -21,7 +21,7 @@ check "both paths are up" wait_until 10 paths_up fence 2
 wait_until 10 eval '[ "$(slow_count held)" = 0 ]'
 
 # fill LETTER OFFSET: 4 KiB of that letter, through the disk.
-fill() { head -c 4096 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=4k seek="$2" oflag=direct conv=notrunc status=none; }
+fill() { head -c 4096 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=4k iflag=fullblock seek="$2" oflag=direct conv=notrunc status=none; }
 # letter OFFSET: what the disk has there.
 letter() { dd if="/dev/$disk" bs=4k skip="$1" count=1 iflag=direct status=none | tr -s A-Z | head -c 8; }
 held_is() { [ "$(slow_count held)" = "$1" ]; }

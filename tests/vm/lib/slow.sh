@@ -5,7 +5,6 @@
 # Sourced after guest.sh.
 
 SLOW_DIR=/run/slow
-SLOW_SEQ=0
 # shellcheck disable=SC2034
 SLOW_DEV=/dev/nbd0
 
@@ -22,9 +21,10 @@ slow_ready() { [ -p "$SLOW_DIR/ctl" ] && [ "$(blockdev --getsz "$SLOW_DEV")" = "
 
 # slow COMMAND...: see slowdisk.c; returns when it has been obeyed.
 slow() {
-	SLOW_SEQ=$((SLOW_SEQ + 1))
-	printf '%d %s\n' "$SLOW_SEQ" "$*" >"$SLOW_DIR/ctl"
-	wait_until 20 grep -q "^$SLOW_SEQ " "$SLOW_DIR/stat"
+	# A random number: subshells would count on their own.
+	local number=$((RANDOM * 32768 + RANDOM))
+	printf '%d %s\n' "$number" "$*" >"$SLOW_DIR/ctl"
+	wait_until 20 grep -q "^$number " "$SLOW_DIR/stat"
 }
 
 # slow_count reads|writes|flushes|held|biggest
