@@ -4,7 +4,7 @@
 # Every allocation that map, session open, add_path and reconnect make fails once,
 # and nothing leaks or hangs. Needs a kernel with fault injection (the debug
 # kernel). Environment: AI=Y|N, LIMIT (allocations per operation at most), STEP (1: each
-# of them, 2: every second), RANDOM_ROUNDS.
+# of them, 2: every second), RANDOM_ROUNDS, PARTS.
 #
 # What a task allocates itself is failed one by one with /proc/self/fail-nth. What work
 # items allocate for it fails by chance. In both cases only below our own modules.
@@ -13,6 +13,7 @@
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
 AI=${AI:-Y} LIMIT=${LIMIT:-2000} STEP=${STEP:-1} RANDOM_ROUNDS=${RANDOM_ROUNDS:-20}
+PARTS=${PARTS:-"map paths chance"}
 FAIL=/sys/kernel/debug
 
 [ -d $FAIL/failslab ] && [ -e /proc/self/fail-nth ] || bail "this kernel has no fault injection"
@@ -26,6 +27,8 @@ done
 
 modprobe brd rd_nr=1 rd_size=16384 || bail "ram disk"
 check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=32 || bail "no network"
+
+part() { [[ " $PARTS " == *" $1 "* ]]; }
 
 # only_below MODULE: faults hit only when one of its functions is on the stack.
 only_below() {
@@ -44,7 +47,7 @@ only_below() {
 cat >/tmp/nth.sh <<'END'
 # The interpreter allocates, too; but not below our modules.
 n=$1 file=$2 text=$3
-exec 3>/proc/self/fail-nth 4<>/proc/self/fail-nth
+exec 3>/proc/self/fail-nth
 ok=0
 echo "$n" >&3
 printf '%s' "$text" >"$file" 2>/dev/null || ok=1
@@ -113,26 +116,29 @@ MAP="sessname=f $(path_words 1)device_path=/dev/ram0"
 check "once without faults" clt_write "$RNBD_CTL/map_device" "$MAP"
 check "undone" unmap_all
 slab=$(slab_kib)
-for module in rnbd_client rtrs_client; do
+part map && for module in rnbd_client rtrs_client; do
 	only_below "$module"
 	sweep "map a new session, below $module" "$RNBD_CTL/map_device" "$MAP" unmap_all
 done
-check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
-session=$CLT_CLASS/f
-only_below rtrs_client
-path_gone() {
-	local dir
-	dir=$(path_dir f 1)
-	[ -z "$dir" ] || clt_write "$dir/remove_path" 1 || return 1
-	[ -z "$(path_dir f 1)" ]
+paths() {
+	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
+	only_below rtrs_client
+	path_gone() {
+		local dir
+		dir=$(path_dir f 1)
+		[ -z "$dir" ] || clt_write "$dir/remove_path" 1 || return 1
+		[ -z "$(path_dir f 1)" ]
+	}
+	sweep "add_path" "$session/add_path" "ip:10.0.1.2@ip:10.0.1.1" path_gone
+	path_is_back() { path_back f 0 60; }
+	sweep "reconnect" "$(path_dir f 0)/reconnect" 1 path_is_back
+	sweep "disconnect" "$(path_dir f 0)/disconnect" 1 path_is_back
+	sweep "change the policy" "$session/mpath_policy" rr true
+	check "the disk still works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
+	check "undone" unmap_all
 }
-sweep "add_path" "$session/add_path" "ip:10.0.1.2@ip:10.0.1.1" path_gone
-path_is_back() { path_back f 0 60; }
-sweep "reconnect" "$(path_dir f 0)/reconnect" 1 path_is_back
-sweep "disconnect" "$(path_dir f 0)/disconnect" 1 path_is_back
-sweep "change the policy" "$session/mpath_policy" rr true
-check "the disk still works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
-check "undone" unmap_all
+session=$CLT_CLASS/f
+part paths && paths
 
 # --- whatever happens in work items ---------------------------------------------------
 # One allocation in PERCENT fails while a session opens, gets a path, reconnects and goes.
@@ -155,7 +161,7 @@ try_everything() {
 	dd if="/dev/$(rnbd_list | head -n 1)" of=/dev/null bs=64k count=8 iflag=direct status=none 2>/dev/null
 	return 0
 }
-for module in rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client; do
+part chance && for module in rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client; do
 	only_below "$module"
 	hits=0
 	for ((round = 0; round < RANDOM_ROUNDS; round++)); do
