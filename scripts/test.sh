@@ -25,10 +25,14 @@ MINUTES=${MINUTES:-60}
 ONLY=" $* "
 KERNEL=stock
 SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1 LIAR_ARGS=
+# Of the transport's suites: cuts per policy, rounds, connects, paths, short loads.
+TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1
 case $MODE in
 quick | host) ;;
-debug) KERNEL=debug SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4 ;;
-soak) SECS=$MINUTES INTEROP_SECS=$((2 * MINUTES)) CYCLES=1000 ROUNDS=1000000 ;;
+debug) KERNEL=debug SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
+	TROUBLES=1 CONNECTS=10 PATHS=6 LOAD=2 STEP=5 ;;
+soak) TROUBLES=20 CUTS=10 CONNECTS=1000 PATHS=200 LOAD=120 REBOOTS=5
+	SECS=$MINUTES INTEROP_SECS=$((2 * MINUTES)) CYCLES=1000 ROUNDS=1000000 ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
 [[ $MINUTES =~ ^[1-9][0-9]*$ ]] || die "MINUTES has to be a whole number from 1 on"
@@ -148,6 +152,40 @@ paths() {
 	vm "paths-$1" paths.sh --timeout $((300 * SLOW)) --mem 2048 --env EXT="$1" --env AI="$2"
 }
 
+tools_build() {
+	in_root make -C /src/tests/tools OUT=/src/build/tools
+}
+
+# transport NAME SCRIPT [NAME=VALUE...]: a suite of the two hosts in one VM.
+transport() {
+	local name=$1 script=$2 word env=()
+	shift 2
+	for word in "$@"; do env+=(--env "$word"); done
+	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem 2048 \
+		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
+}
+
+failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
+fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
+cycles() { transport cycles cycles.sh CYCLES="$CONNECTS" PATHS="$PATHS" SECS="$LOAD"; }
+swap() { transport swap swap.sh SECS="$LOAD"; }
+stack() { transport stack stack.sh SECS="$LOAD" ROUNDS="$CUTS"; }
+powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
+# One CPU: fewer connections, fewer allocations.
+faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((TROUBLES * 4))"; }
+
+# pair_of NAME SERVER CLIENT SCRIPT [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.
+pair_of() {
+	local name=$1 server=$KO client=$KO script=$4 word env=(--env CLIENT="$3" --env SERVER="$2")
+	[ "$2" = rust ] || server=$PEERS
+	[ "$3" = rust ] || client=$PEERS
+	shift 4
+	for word in "$@"; do env+=(--env "$word"); done
+	"$VM" pair --name "$name" --kernel "$KERNEL" --timeout $((300 + TROUBLES * 60 + REBOOTS * 120)) --mem 1536 --disk 64 \
+		--server-ko "$server" --client-ko "$client" "${env[@]}" \
+		--server-script "$TOP/tests/vm/${script}_server.sh" --client-script "$TOP/tests/vm/${script}_client.sh"
+}
+
 # Two lanes of about the same length.
 lane_1() {
 	suite hostile-Y hostile Y
@@ -155,6 +193,9 @@ lane_1() {
 	suite server-abi vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048
 	suite loopback-N loopback N
 	suite paths-N paths N N
+	suite failover-Y failover Y
+	suite powercut powercut
+	[ "$MODE" = quick ] || suite failover-N failover N
 }
 
 lane_2() {
@@ -167,6 +208,12 @@ lane_2() {
 	suite server_paths vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048
 	suite loopback-Y loopback Y
 	suite paths-Y paths Y Y
+	suite fencing-Y fencing Y
+	suite cycles cycles
+	suite swap swap
+	suite stack stack
+	[ "$MODE" = quick ] || suite fencing-N fencing N
+	[ "$KERNEL" = stock ] || suite faults faults
 	[ "$KERNEL" = stock ] || return 0
 	suite stats-c stats_c
 	suite stamp stamp
@@ -182,6 +229,10 @@ pairs() {
 			done
 		done
 	done
+	suite reboot pair_of reboot rust rust reboot CYCLES="$REBOOTS"
+	suite failover-rust-rust pair_of failover-rust-rust rust rust failover TROUBLES="$((TROUBLES + 1))"
+	suite failover-c-rust pair_of failover-c-rust c rust failover TROUBLES="$((TROUBLES + 1))"
+	suite failover-rust-c pair_of failover-rust-c rust c failover TROUBLES="$TROUBLES"
 }
 
 run_all() {
@@ -214,6 +265,7 @@ if [ "$MODE" != host ]; then
 		KO=$TOP/build/$KV
 	fi
 	step "hostile peer" hostile_build
+	step "tools for tests" tools_build
 	if [ -e "$TOP/tests/compile_fail/run.sh" ] && [ "$KERNEL" = stock ]; then
 		suite compile_fail "$TOP/tests/compile_fail/run.sh"
 	fi

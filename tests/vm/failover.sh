@@ -39,6 +39,8 @@ for policy in $POLICIES; do
 		check "$policy, $number: $kind on path $i" trouble "$kind" fo "$i" $((1 + RANDOM % 7))
 		check "IO goes on" io_moves "$disk" 45
 		check "path $i comes back" path_back fo "$i" 60
+		# Without it the next cut would be the end, and only prove that.
+		path_is fo "$i" connected || break 2
 		note "$kind on path $i: $((SECONDS - started)) s"
 		check "the other path is up as well" wait_until 60 paths_up fo 2
 		load_alive || break 2
