@@ -34,7 +34,11 @@ for ((n = 0; n < TROUBLES; n++)); do
 	kind=${kinds[n % ${#kinds[@]}]} i=$((RANDOM % 2))
 	started=$SECONDS
 	case $kind in
-	link) what="host_cmd link n$i off && sleep 4 && host_cmd link n$i on" ;;
+	link)
+		# Soft-RoCE does not survive what it sends without a carrier; see hearing in trouble.sh.
+		what="host_cmd link n$i off && sleep 4 && rdma link delete rxe$i && host_cmd link n$i on && sleep 0.5 &&
+			rdma link add rxe$i type rxe netdev net$i && wait_until 20 has_gid rxe$i $(printf '0a00:%02x02' "$i")"
+		;;
 	netem) what="tc qdisc add dev net$i root netem loss 100% && sleep 4 && tc qdisc del dev net$i root" ;;
 	freeze) what="host_cmd peer freeze && sleep $FREEZE && host_cmd peer thaw" ;;
 	*) what="trouble $kind fo $i 2" ;;

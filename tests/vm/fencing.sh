@@ -36,7 +36,7 @@ cut_path() {
 	case $1 in
 	disconnect) clt_write "$(path_dir fence "$2")/disconnect" 1 & ;;
 	srv-disconnect) trouble srv-disconnect fence "$2" 0 ;;
-	link) cut "$2" ;;
+	netem) cut "$2" ;;
 	rdma) rdma_gone "$2" clt ;;
 	esac
 }
@@ -70,7 +70,12 @@ late_write() {
 	check "$how: nothing is held" held_is 0
 	sleep 3
 	check_eq "$how: and stays" C "$(letter 5)"
-	wait
+}
+
+# pattern [fio options]: writes 600 checked blocks, or reads them back.
+pattern() {
+	fio --name=x --filename="/dev/$disk" --offset=1m --size=4800k --bs=8k --rw=write --direct=1 --ioengine=libaio \
+		--iodepth=32 --verify=crc32c --eta=never --output=/tmp/x.log "$@"
 }
 
 # late_read HOW: a read is held in the server and its path is cut. What the disk gets in the
@@ -88,27 +93,24 @@ late_read() {
 	cut_path "$how" 0
 	sleep 2
 	# As many operations as the session has chunks: each of them is used again.
-	check "$how: other IO goes on" fio --name=x --filename="/dev/$disk" --offset=1m --size=16m --bs=8k --rw=randwrite --direct=1 \
-		--ioengine=libaio --iodepth=32 --verify=crc32c --verify_backlog=32 --number_ios=512 --eta=never --output=/tmp/x.log
+	check "$how: other IO goes on" pattern --do_verify=0
 	slow release
 	check "$how: the read ends" timeout 60 tail --pid="$reader" -f /dev/null
 	wait "$reader"
 	check_eq "$how: without an error" 0 "$?"
 	check_eq "$how: with the right content" "16384 D" "$(stat -c %s /tmp/read.out) $(tr -s A-Z </tmp/read.out)"
-	check "$how: and no other IO was hurt" fio --name=x --filename="/dev/$disk" --offset=1m --size=16m --bs=8k --rw=randwrite --direct=1 \
-		--ioengine=libaio --iodepth=32 --verify=crc32c --verify_only --number_ios=512 --eta=never --output=/tmp/x.log
-	wait
+	check "$how: and no other IO was hurt" pattern --verify_only
 }
 
 restore() {
 	case $1 in
-	link) heal 0 ;;
+	netem) heal 0 ;;
 	rdma) rdma_back 0 clt && wait_gids clt 0 ;;
 	esac
 	path_back fence 0 60
 }
 
-for how in ${HOWS:-disconnect srv-disconnect link rdma}; do
+for how in ${HOWS:-disconnect srv-disconnect netem rdma}; do
 	late_write "$how"
 	check "$how: the path comes back" restore "$how"
 	late_read "$how"
@@ -121,7 +123,7 @@ check "both paths are up again" wait_until 60 paths_up fence 2
 slow jitter 2000 20
 RATE=60 load_start "/dev/$disk" --size=8m --bssplit=4k/100 --offset=16m
 for ((round = 0; round < ROUNDS; round++)); do
-	for kind in disconnect link srv-disconnect; do
+	for kind in disconnect netem srv-disconnect; do
 		i=$((RANDOM % 2))
 		check "random $round: $kind on path $i" trouble "$kind" fence "$i" "$SECS"
 		check "random $round: path $i comes back" path_back fence "$i" 60

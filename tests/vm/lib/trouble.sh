@@ -102,7 +102,7 @@ trouble() {
 	case $kind in
 	link)
 		# The carrier goes, and both hosts are told.
-		unplug "$i" && sleep "$seconds" && plug "$i"
+		unplug "$i" && sleep "$seconds" && plug "$i" && hearing "$i"
 		;;
 	netem)
 		# Nothing passes, and nobody is told.
@@ -135,6 +135,32 @@ trouble() {
 		return 1
 		;;
 	esac
+}
+
+# hearing I: both ends of network I can connect again. Soft-RoCE does not survive a management
+# datagram sent without a carrier: that queue pair fails, the datagrams that it was to receive
+# are gone with it, and the device hears of no connection any more, from whomever. Then both
+# devices are made anew, as one would swap a broken adapter.
+hearing() {
+	local host
+	datagrams_pass "$1" && return
+	note "soft-RoCE on network $1 is deaf: new devices"
+	for host in srv clt; do
+		rdma_gone "$1" "$host" && rdma_back "$1" "$host" && wait_gids "$host" "$1" || return 1
+	done
+	datagrams_pass "$1"
+}
+
+# datagrams_pass I: programs can connect over network I; none of our modules has a part in that.
+datagrams_pass() {
+	local server status=0
+	in_srv rping -s -a "10.0.$1.1" -p 999 -C 1 >/dev/null 2>&1 &
+	server=$!
+	sleep 0.3
+	in_clt timeout 4 rping -c -a "10.0.$1.1" -p 999 -C 1 >/dev/null 2>&1 || status=1
+	kill "$server" 2>/dev/null
+	wait "$server" 2>/dev/null
+	return "$status"
 }
 
 # load_start FILE [fio options]: verified IO in the background until load_stop. The rate is
