@@ -255,8 +255,6 @@ impl WorkItem<LATER> for Device {
 pub(crate) struct Flags {
     /// The link came up since the last attempt to open the device again.
     pub(crate) fresh: Atomic<bool>,
-    /// The server has closed the device by itself, and wants to be asked by an administrator.
-    pub(crate) forgotten: Atomic<bool>,
     /// The server says that the device has changed.
     pub(crate) news: Atomic<bool>,
     /// The device is being unmapped with force.
@@ -292,7 +290,6 @@ impl Device {
                 outages <- new_irq_spinlock!(0, "rnbd_client::outages"),
                 flags: Flags {
                     fresh: Atomic::new(false),
-                    forgotten: Atomic::new(false),
                     news: Atomic::new(false),
                     forced: Atomic::new(false),
                     unmapped_ms: Atomic::new(0),

@@ -101,7 +101,6 @@ impl Device {
             let mut outages = self.outages.lock();
             *outages = outages.wrapping_add(1);
             if up {
-                self.flags.forgotten.store(false, Relaxed);
                 self.flags.fresh.store(true, Relaxed);
             } else {
                 self.patience.down();
@@ -134,18 +133,11 @@ impl Device {
     }
 
     /// The server does not know the device: an administrator has closed it there, or the server
-    /// has lost its session without our noticing. Any context.
+    /// has lost its session without our noticing. As with C clients the device stays as it is,
+    /// because whoever has closed it did not want it open again at once. Any context.
     pub(crate) fn forgotten(&self) {
-        let mut outages = self.outages.lock();
-        if self.step(State::Mapped, State::Disconnected).is_err() {
-            return;
-        }
-        *outages = outages.wrapping_add(1);
-        drop(outages);
-        self.flags.forgotten.store(true, Relaxed);
-        self.patience.down();
         warn_limited!(
-            "{}: the server has closed it; write 1 to remap_device to open it again\n",
+            "{}: the server has closed it, so all IO fails; write 1 to revalidate to open it again\n",
             Label(self)
         );
     }
@@ -196,7 +188,7 @@ impl Device {
         let Some(session) = self.session() else {
             return;
         };
-        let wanted = session.is_up() && !revival.refused && !self.flags.forgotten.load(Relaxed);
+        let wanted = session.is_up() && !revival.refused;
         if wanted && now_ms() >= revival.retry_at_ms && self.reopen(revival).is_err() {
             revival.retry_at_ms = now_ms().saturating_add(u64::from(revival.retry_ms));
             revival.retry_ms = revival.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
@@ -355,9 +347,7 @@ impl Device {
             drop(session);
             return Err(error(errno::ECONNABORTED));
         }
-        self.reopen(&mut revival)?;
-        self.flags.forgotten.store(false, Relaxed);
-        Ok(())
+        self.reopen(&mut revival)
     }
 
     /// `revalidate`: takes over the size that the device has now.
