@@ -1,0 +1,247 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What an administrator of the client sees and does with a mapped disk: every file, every errno,
+# uevents, the loss of the server and its return. One VM, both roles. Environment: CLIENT=rust|c,
+# whose modules these are; what only ours have is left out for C.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+CLIENT=${CLIENT:-rust}
+map=$RNBD_CTL/map_device
+P=path=ip:10.0.0.1
+ours() { [ "$CLIENT" = rust ]; }
+
+check "network" setup_loopback_rxe
+modprobe brd rd_nr=2 rd_size=65536 && modprobe loop && modprobe dm-mod || bail "backends"
+truncate -s 64M /tmp/image && loop=$(losetup -f --show /tmp/image) || bail "loop device"
+check "modules" modprobe -a rnbd_server rnbd_client
+
+# --- uevents: a probe in the kernel, as nothing here listens to them ----------------------------
+T=/sys/kernel/tracing
+mount -t tracefs tracefs $T 2>/dev/null
+probe='p:lab/uevent kobject_uevent_env disk=+0(+0(%di)):string action=%si:u32 env=+0(+0(%dx)):string'
+echo "$probe" >$T/kprobe_events 2>/dev/null && echo 1 >$T/events/lab/uevent/enable || note "no probe for uevents"
+# uevents DISK: what was sent about it since the last call: "add online offline change RESIZE=1".
+uevents() {
+	awk -v disk="disk=\"$1\"" 'BEGIN { split("add remove change move online offline", name, " ") }
+		index($0, disk) { match($0, /action=[0-9]+/); a = substr($0, RSTART + 7, RLENGTH - 7)
+			e = /RESIZE=1/ ? " RESIZE=1" : ""; printf "%s%s%s", sep, name[a + 1], e; sep = " " }' $T/trace
+	echo >$T/trace
+}
+check_uevents() { [ ! -d $T/events/lab ] || check_eq "$1" "$3" "$(uevents "$2")"; }
+
+# --- a mapping, and what it looks like -------------------------------------------------------------
+echo >$T/trace
+check_write "map" ok $map "sessname=abi $P device_path=$loop"
+disk=rnbd0 rnbd=/sys/block/rnbd0/rnbd
+[ -d $rnbd ] || bail "no disk"
+check_uevents "add, then online" $disk "add online"
+check_eq "both spellings" "$(readlink -f /sys/class/rnbd-client/ctl)" "$(readlink -f /sys/devices/virtual/rnbd-client/ctl)"
+check_eq "entries of ctl" "devices map_device power subsystem uevent" "$(ls $RNBD_CTL | paste -sd' ')"
+link=$RNBD_CTL/devices/${loop//\//!}@abi
+check_eq "the link" "../../../block/$disk" "$(readlink "$link")"
+check_eq "through the link" "abi $loop" "$(cat "$link/rnbd/session" "$link/rnbd/mapping_path" | paste -sd' ')"
+check_eq "no parent" "/sys/devices/virtual/block/$disk" "$(readlink -f /sys/block/$disk)"
+modes() { (cd $rnbd && stat -c '%a %n' "$@" | paste -sd,); }
+check_eq "modes" "444 access_mode,444 mapping_path,444 nr_poll_queues,644 remap_device,644 resize,444 session,444 state,644 unmap_device" \
+	"$(modes access_mode mapping_path nr_poll_queues remap_device resize session state unmap_device)"
+show() { check_eq "$1" "$2" "$(cat $rnbd/$1; echo .)"; }
+for row in "access_mode rw" "mapping_path $loop" "nr_poll_queues 0" "session abi" "state open" \
+	"unmap_device Usage: echo <normal|force> > unmap_device" "resize Usage: echo <new size in sectors> > resize" \
+	"remap_device Usage: echo <1> > remap_device"; do
+	show "${row%% *}" "${row#* }
+."
+done
+check_eq "major" rnbd "$(awk -v n="$(($(stat -c 0x%t /dev/$disk)))" '$1 == n { print $2 }' /proc/devices)"
+
+# --- errors of the files ---------------------------------------------------------------------------
+for text in "" 0 11 x "1 1"; do
+	[ -z "$text" ] || check_write "remap_device with '$text'" EINVAL $rnbd/remap_device "$text"
+done
+check_write "remap_device of a device that is open" EALREADY $rnbd/remap_device 1
+check_write "the same, with blanks around" EALREADY $rnbd/remap_device " 1
+"
+for text in " 8" "8 " x -1 0x ""; do
+	[ -z "$text" ] || check_write "resize with '$text'" EINVAL $rnbd/resize "$text"
+done
+check_write "resize beyond 64 bits" ERANGE $rnbd/resize 18446744073709551616
+echo >$T/trace
+check_write "resize to the same" ok $rnbd/resize 131072
+check_uevents "sends nothing" $disk ""
+check_write "resize to less" ok $rnbd/resize "0x10000
+"
+check_eq "the size" 65536 "$(blockdev --getsz /dev/$disk)"
+check_uevents "change, RESIZE=1" $disk "change RESIZE=1"
+truncate -s 80M /tmp/image && losetup -c "$loop"
+check_write "resize to what the device has now" ok $rnbd/resize +163840
+check_eq "the size" 163840 "$(blockdev --getsz /dev/$disk)"
+if ours; then
+	check_write "resize to more than there is" EINVAL $rnbd/resize 163848
+	check_eq "the size is as before" 163840 "$(blockdev --getsz /dev/$disk)"
+fi
+check_write "unmap_device with another word" EINVAL $rnbd/unmap_device now
+check_write "the same device path twice" EEXIST $map "sessname=abi device_path=$loop"
+check_write "a path that has the same link" EEXIST $map "sessname=abi device_path=${loop//\//!}"
+check_write "access mode ro" ok $map "sessname=abi device_path=/dev/ram0 access_mode=ro"
+check_eq "the disk is read-only" 1 "$(cat /sys/block/rnbd1/ro)"
+check_eq "opening it for writing" EPERM "$(write_error /dev/rnbd1 x)"
+check_write "unmap it" ok /sys/block/rnbd1/rnbd/unmap_device " normal
+"
+check_fails "its link is gone when write returns" test -L "$RNBD_CTL/devices/!dev!ram0@abi"
+exec 7</dev/$disk
+check_write "unmap what is open" EBUSY $rnbd/unmap_device normal
+check_fails "rmmod while it is open" rmmod rnbd_client
+exec 7<&-
+
+# --- the server goes and comes back ----------------------------------------------------------------------
+dd if=/dev/urandom of=/dev/$disk bs=1M count=4 oflag=direct status=none
+sum=$(dd if=/dev/$disk bs=1M count=4 iflag=direct status=none | sha256sum)
+echo >$T/trace
+check "the server is unloaded" rmmod rnbd_server
+check "the disk notices" wait_until 20 grep -qx closed $rnbd/state
+check_uevents "offline" $disk "offline"
+check_fails "reading fails" dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none
+check_write "remap without a path" ECONNABORTED $rnbd/remap_device 1
+check_write "resize without a path" ENOENT $rnbd/resize 8
+check_eq "the disk is still there" 163840 "$(blockdev --getsz /dev/$disk)"
+truncate -s 96M /tmp/image && losetup -c "$loop"
+check "the server is loaded" modprobe rnbd_server
+echo 1 >"$(echo /sys/class/rtrs-client/abi/paths/*)/reconnect"
+check "the disk is open again" wait_until 60 grep -qx open $rnbd/state
+check_eq "it has the size of now" 196608 "$(blockdev --getsz /dev/$disk)"
+check_uevents "change, online" $disk "change RESIZE=1 online"
+check_eq "the data is there" "$sum" "$(dd if=/dev/$disk bs=1M count=4 iflag=direct status=none | sha256sum)"
+check "unmap" rnbd_unmap $disk
+check_fails "the directory is gone when write returns" test -e /sys/block/$disk
+check_fails "the session, too" test -e /sys/class/rtrs-client/abi
+if ! ours; then
+	summary
+fi
+
+# --- what only ours have -----------------------------------------------------------------------------------
+# count OP N: a number of the statistics (1 ios, 2 bytes, 3 errors).
+count() { awk -v op="$1" -v n="$2" '$1 == op { print $(n + 1) }' $rnbd/stats/io; }
+check_write "the line of IBNBD" ok $map "server=ip:10.0.0.1 device_path=/dev/ram0 input_mode=mq io_mode=blockio"
+check_eq "the session is named by the address" ip:10-0-0-1 "$(cat $rnbd/session)"
+check_write "input_mode=rq" EINVAL $map "server=ip:10.0.0.1 device_path=/dev/ram1 input_mode=rq"
+check "the reason is in the log" sh -c "dmesg | grep -q 'mq is the only one'"
+check_eq "the disk's identity" "$(uname -n):ram0" "$(cat $rnbd/identity)"
+check_eq "modes" "444 identity,644 io_timeout,444 io_mode,644 no_path_timeout,644 revalidate,755 stats" \
+	"$(modes identity io_timeout io_mode no_path_timeout revalidate stats)"
+check_write "revalidate with another word" EINVAL $rnbd/revalidate 2
+check_write "revalidate" ok $rnbd/revalidate 1
+for text in -1 x 604801; do check_write "io_timeout with '$text'" EINVAL $rnbd/io_timeout "$text"; done
+for text in -2 x 604801; do check_write "no_path_timeout with '$text'" EINVAL $rnbd/no_path_timeout "$text"; done
+check_eq "what they are by default" "0 0" "$(cat $rnbd/io_timeout $rnbd/no_path_timeout | paste -sd' ')"
+
+# Statistics: as many as fio counts.
+check_write "reset the statistics" ok $rnbd/stats/reset 1
+fio --name=count --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=8 --numjobs=2 \
+	--group_reporting --number_ios=400 --size=8m --output-format=json --output=/tmp/count.json >/dev/null 2>&1
+fio_count() { awk -v want="\"$1\"" -v key="\"$2\"" '$1 == want { on = 1 } on && $1 == key { gsub(",", "", $3); print $3; exit }' /tmp/count.json; }
+for op in read write; do
+	check_eq "$op: as many as fio counted" "$(fio_count $op total_ios)" "$(count $op 1)"
+	check_eq "$op: bytes" "$(fio_count $op io_bytes)" "$(count $op 2)"
+	check_eq "$op: latencies add up" "$(count $op 1)" \
+		"$(awk -v op=$op '$1 == op { for (i = 2; i <= NF; i++) n += $i; print n }' $rnbd/stats/latency)"
+done
+check_eq "nothing is in flight" 0 "$(cat $rnbd/stats/in_flight)"
+echo 1 >$rnbd/stats/reset
+echo 1 >/sys/class/rnbd-server/ctl/devices/ram0/stats/reset
+dd if=/dev/zero of=/dev/$disk bs=128k count=32 oflag=direct status=none
+check_eq "and for the server" "write 32 4194304 0" "$(grep ^write\  /sys/class/rnbd-server/ctl/devices/ram0/stats/io)"
+check_eq "128 KiB are one request" "32 4194304" "$(count write 1) $(count write 2)"
+check "unmap" rnbd_unmap $disk
+
+# Limits that only the extended answer has.
+modprobe scsi_debug dev_size_mb=32 physblk_exp=3 opt_blks=256 opt_xferlen_exp=6 2>/dev/null
+backend=$(cd /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block 2>/dev/null && echo *)
+if [ -b "/dev/$backend" ]; then
+	check_write "map a disk with a geometry" ok $map "sessname=abi $P device_path=/dev/$backend"
+	for file in physical_block_size logical_block_size minimum_io_size optimal_io_size rotational dma_alignment write_cache \
+		fua stable_writes discard_granularity discard_max_hw_bytes write_zeroes_max_bytes; do
+		check_eq "queue/$file" "$(cat "/sys/block/$backend/queue/$file")" "$(cat /sys/block/$disk/queue/$file)"
+	done
+	check "unmap" rnbd_unmap $disk
+	modprobe -r scsi_debug
+else
+	note "no scsi_debug"
+fi
+
+# --- waiting for a path ------------------------------------------------------------------------------------
+check_write "map" ok $map "sessname=abi $P device_path=/dev/ram1"
+check_write "wait for ever" ok $rnbd/no_path_timeout -1
+rmmod rnbd_server
+wait_until 20 grep -qx closed $rnbd/state
+dd if=/dev/urandom of=/dev/$disk bs=4k count=64 oflag=direct status=none &
+writer=$!
+sleep 4
+check "a write waits" kill -0 $writer
+modprobe rnbd_server
+echo 1 >"$(echo /sys/class/rtrs-client/abi/paths/*)/reconnect"
+check "the disk is open again" wait_until 60 grep -qx open $rnbd/state
+check "the write goes on" wait $writer
+check_eq "and has arrived" "$(dd if=/dev/$disk bs=4k count=64 iflag=direct status=none | sha256sum)" "$(dd if=/dev/ram1 bs=4k count=64 status=none | sha256sum)"
+check_write "wait for six seconds" ok $rnbd/no_path_timeout 6
+fio --name=load --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=16 --time_based \
+	--runtime=60 --output=/tmp/load >/dev/null 2>&1 &
+load=$!
+sleep 1
+rmmod rnbd_server
+wait_until 20 grep -qx closed $rnbd/state
+sleep 2
+check "after some seconds IO waits" kill -0 $load
+check "after more it fails" wait_until 12 sh -c "! kill -0 $load"
+check_fails "new IO fails at once" timeout 2 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none
+check_eq "with a transport error" ENOLINK "$(dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>&1 | grep -q 'Link has been severed' && echo ENOLINK)"
+check_write "unmap while the server is away" ok $rnbd/unmap_device normal
+modprobe rnbd_server
+
+# --- sizes follow by themselves ----------------------------------------------------------------------------
+truncate -s 64M /tmp/image && losetup -c "$loop"
+dmsetup create lab --table "0 32768 linear /dev/ram0 0" || note "no dm"
+check_write "map the loop device" ok $map "sessname=abi $P device_path=$loop"
+check_write "and read-only by another client" ok $map "sessname=abi2 $P device_path=$loop access_mode=ro"
+check_write "and a dm device" ok $map "sessname=abi device_path=/dev/mapper/lab"
+fio --name=load --filename=/dev/rnbd0 --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=16 --size=16m --time_based \
+	--runtime=8 --output=/tmp/load >/dev/null 2>&1 &
+load=$!
+sizes() { [ "$(blockdev --getsz /dev/rnbd0) $(blockdev --getsz /dev/rnbd1)" = "$1 $1" ]; }
+size() { [ "$(blockdev --getsz "/dev/$1")" = "$2" ]; }
+truncate -s 128M /tmp/image && losetup -c "$loop"
+check "both disks have grown within a second" wait_until 2 sizes 262144
+truncate -s 48M /tmp/image && losetup -c "$loop"
+check "and shrunk" wait_until 2 sizes 98304
+dmsetup suspend lab && dmsetup reload lab --table "0 65536 linear /dev/ram0 0" && dmsetup resume lab
+check "the dm device has grown" wait_until 2 size rnbd2 65536
+check "the load goes on" wait $load
+for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
+
+# --- a server that does not answer --------------------------------------------------------------------------
+check_write "map the dm device" ok $map "sessname=abi $P device_path=/dev/mapper/lab"
+check_write "three seconds for each request" ok $rnbd/io_timeout 3
+dmsetup suspend --nolockfs --noflush lab
+started=$SECONDS
+error=$(dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>&1)
+check "a request that hangs ends" test $((SECONDS - started)) -lt 15
+check_eq "with ETIMEDOUT" "Connection timed out" "$(sed -n 's/.*: //p' <<<"$error" | tail -n 1)"
+check "it is counted" test "$(cat $rnbd/stats/timeouts)" -ge 1
+dmsetup resume lab
+echo 1 >"$(echo /sys/class/rtrs-client/abi/paths/*)/reconnect" 2>/dev/null
+check "the disk works again" wait_until 60 sh -c "dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null"
+check "unmap" rnbd_unmap $disk
+dmsetup remove lab
+
+# --- without extensions, as with a server of C ----------------------------------------------------------------
+check "unload" rmmod rnbd_client rtrs_client
+check "load, as C" modprobe rtrs_client extensions=N
+check "load the client" modprobe rnbd_client
+check_write "fileio is refused" EOPNOTSUPP $map "sessname=abi $P device_path=$loop io_mode=fileio"
+check_write "blockio is what there is" ok $map "sessname=abi $P device_path=$loop io_mode=blockio"
+check_eq "no identity" "" "$(cat $rnbd/identity)"
+check "unmap" rnbd_unmap $disk
+losetup -d "$loop"
+check "unload" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
+check "no leak" kmemleak_scan
+summary

@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Unmapping with force: under IO, with a mounted file system, with a server that does not answer.
+# One VM, both roles. Environment: CLIENT=rust|c; a C client waits for IO in flight, so what
+# hangs on purpose is left out for it.
+
+. /lab/lib/guest.sh
+. /lab/lib/rnbd.sh
+CLIENT=${CLIENT:-rust}
+P=path=ip:10.0.0.1
+allow_dmesg 'I/O error, dev rnbd'
+allow_dmesg 'Buffer I/O error on dev'
+allow_dmesg 'EXT4-fs'
+allow_dmesg 'JBD2'
+allow_dmesg 'Aborting journal'
+
+check "network" setup_loopback_rxe
+modprobe brd rd_nr=3 rd_size=65536 && modprobe -a dm-mod dm-delay || bail "backends"
+dmsetup create slow --table "0 131072 delay /dev/ram0 0 100" || bail "a slow device"
+check "modules" modprobe -a rnbd_server rnbd_client
+
+# load DISK: 32 requests in flight, as long as they succeed.
+load() {
+	fio --name=load --filename="/dev/$1" --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=32 --size=16m \
+		--time_based --runtime=120 --output=/tmp/load >/dev/null 2>&1 &
+	load=$!
+	sleep 2
+}
+gone() { [ ! -e "/sys/block/$1" ] && [ ! -e "/dev/$1" ]; }
+
+# --- requests in flight, and somebody who keeps the disk open ------------------------------------------
+check "map" rnbd_map f /dev/mapper/slow
+disk=$RNBD_DEV rnbd=/sys/block/$RNBD_DEV/rnbd
+load "$disk"
+check "IO is in flight" kill -0 $load
+[ "$CLIENT" = c ] || check "32 requests" test "$(cat "$rnbd/stats/in_flight")" -gt 16
+exec 7<"/dev/$disk"
+check_eq "normal is refused" EBUSY "$(write_error "$rnbd/unmap_device" normal)"
+started=$SECONDS
+check_eq "force is not" ok "$(write_error "$rnbd/unmap_device" force)"
+note "it took $((SECONDS - started)) s"
+check "it returned soon" test $((SECONDS - started)) -lt 20
+check "its entries are gone when write returns" gone "$disk"
+check "so is the link" test -z "$(ls $RNBD_CTL/devices)"
+check_fails "the load fails" wait $load
+check_fails "reading from who has it open fails" dd bs=4k count=1 iflag=direct status=none of=/dev/null <&7
+check_fails "unloading is refused while it is open" rmmod rnbd_client
+check "map again" rnbd_map f /dev/mapper/slow
+again=$RNBD_DEV
+check "it works" dd if="/dev/$again" of=/dev/null bs=4k count=8 iflag=direct status=none
+exec 7<&-
+check "the old one is gone after the last close" test "$(rnbd_list)" = "$again"
+check "unmap" rnbd_unmap "$again"
+
+# --- a mounted file system -----------------------------------------------------------------------------
+check "map" rnbd_map f /dev/ram1
+disk=$RNBD_DEV
+mkfs.ext4 -q -F "/dev/$disk" && mkdir -p /mnt && mount "/dev/$disk" /mnt || bail "a file system"
+dd if=/dev/urandom of=/mnt/kept bs=1M count=8 conv=fsync status=none
+sum=$(sha256sum </mnt/kept)
+fio --name=load --directory=/mnt --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=32 --size=16m \
+	--time_based --runtime=120 --output=/tmp/load >/dev/null 2>&1 &
+load=$!
+dd if=/dev/zero of=/mnt/dirty bs=1M count=16 status=none
+sleep 3
+started=$SECONDS
+check_eq "force" ok "$(write_error "/sys/block/$disk/rnbd/unmap_device" force)"
+check "it returned soon" test $((SECONDS - started)) -lt 20
+check_fails "the load fails" wait $load
+check_fails "writing to the file system fails" dd if=/dev/zero of=/mnt/more bs=4k count=1 conv=fsync status=none
+check "it can be unmounted" umount /mnt
+check "map again" rnbd_map f /dev/ram1
+check "the journal makes it whole" sh -c "e2fsck -fy /dev/$RNBD_DEV >/tmp/fsck 2>&1; [ \$? -le 1 ]"
+check "mount" mount "/dev/$RNBD_DEV" /mnt
+check_eq "what was durable is there" "$sum" "$(sha256sum </mnt/kept)"
+umount /mnt
+check "unmap" rnbd_unmap "$RNBD_DEV"
+
+# --- a server that does not answer any more -------------------------------------------------------------------
+if [ "$CLIENT" = rust ]; then
+	check "map" rnbd_map f /dev/mapper/slow
+	disk=$RNBD_DEV rnbd=/sys/block/$RNBD_DEV/rnbd
+	check "map another disk of the session" rnbd_map f /dev/ram2
+	other=$RNBD_DEV
+	echo 4 >"$rnbd/io_timeout"
+	load "$disk"
+	dmsetup suspend --nolockfs --noflush slow
+	sleep 1
+	started=$SECONDS
+	check_eq "force" ok "$(write_error "$rnbd/unmap_device" force)"
+	note "it took $((SECONDS - started)) s"
+	check "it returned" test $((SECONDS - started)) -lt 40
+	check_fails "the load fails" wait $load
+	dmsetup resume slow
+	echo 1 >"$(echo /sys/class/rtrs-client/f/paths/*)/reconnect" 2>/dev/null
+	check "the other disk works again" wait_until 60 sh -c "dd if=/dev/$other of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null"
+	check "map again" wait_until 20 rnbd_map f /dev/mapper/slow
+	for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
+
+	# Requests that wait for a path do not hold up anybody either.
+	check "map" rnbd_map f /dev/ram2
+	disk=$RNBD_DEV rnbd=/sys/block/$RNBD_DEV/rnbd
+	echo -1 >"$rnbd/no_path_timeout"
+	load "$disk"
+	rmmod rnbd_server
+	check "no path" wait_until 20 grep -qx closed "$rnbd/state"
+	check "the load waits" kill -0 $load
+	started=$SECONDS
+	check_eq "force" ok "$(write_error "$rnbd/unmap_device" force)"
+	check "it returned soon" test $((SECONDS - started)) -lt 10
+	check_fails "the load fails" wait $load
+	modprobe rnbd_server
+fi
+dmsetup remove slow
+check "unload" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
+check "no leak" kmemleak_scan
+summary
