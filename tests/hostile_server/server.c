@@ -336,7 +336,7 @@ static bool take_req(struct req *q, struct con *c, uint32_t imm)
 	memcpy(q->usr, msg - q->usr_len, q->usr_len);
 	q->msg = get16(q->usr);
 	q->op = q->msg == RNBD_IO ? q->usr[16] : 0;
-	if (q->msg == RNBD_CLOSE && srv.lie->map == EINVAL)
+	if (q->msg == RNBD_CLOSE && srv.lie->request && srv.lie->map == EINVAL)
 		complain("a CLOSE for an id that cannot have been understood");
 	q->armed = q->msg == RNBD_IO && sh->armed;
 	return true;
