@@ -599,22 +599,6 @@ static void many_times(struct user *u)
 	sh->read = sh->write = sh->reread = NOT_RUN;
 }
 
-/* Sets a limit for the time that IO may take, and waits for less than for ever. */
-static void with_limit(struct user *u)
-{
-	char file[128];
-
-	snprintf(file, sizeof(file), "/sys/block/%.64s/rnbd/io_timeout", u->device);
-	if (user_put(file, "2")) {
-		snprintf(sh->why, sizeof(sh->why), "no limit can be set");
-		sh->calm = true;
-		sh->lies++;
-	}
-	user_default(u);
-	if (sh->calm)
-		sh->extra = ETIMEDOUT;
-}
-
 #define BOTH	(PLAIN | KEYS)
 #define ON(cid, imm)	((uint64_t)(cid) << 32 | (imm))
 
@@ -666,7 +650,9 @@ const struct lie io_lies[] = {
 	{ .name = "inv-flood", .weak = "rtrs C10", .modes = BOTH, .request = inv_flood, .io = IO_ANY, .lies = 1 },
 	{ .name = "heartbeat-flood", .weak = "rtrs C12", .modes = BOTH, .request = heartbeats, .arg = IMM_HB, .io = IO_OK, .lies = 1 },
 	{ .name = "ack-flood", .weak = "rtrs C12", .modes = BOTH, .request = heartbeats, .arg = IMM_HB_ACK, .io = IO_OK, .lies = 1 },
-	{ .name = "io-never", .weak = "rnbd C8", .modes = BOTH, .request = never, .user = with_limit, .io = IO_BAD, .lies = 1, .limit_s = 200 },
+	{ .name = "io-never", .weak = "rnbd C8", .modes = BOTH, .request = never, .user = user_limited, .io = IO_BAD, .lies = 1, .limit_s = 120 },
+	{ .name = "io-never-unmap", .weak = "rnbd C8", .modes = BOTH, .request = never, .user = user_abandon, .io = IO_BAD, .lies = 1,
+	  .limit_s = 120 },
 	{ .name = "freeze", .weak = "rtrs C11, rnbd C8", .request = freeze, .io = IO_BAD, .lies = 1, .limit_s = 200 },
 	{ .name = "hang-up", .weak = "rtrs C11", .modes = BOTH, .request = hang_up, .arg = 0, .io = IO_ANY, .lies = 1 },
 	{ .name = "hang-up-io", .weak = "rtrs C11", .request = hang_up, .arg = 1, .io = IO_ANY, .lies = 1 },

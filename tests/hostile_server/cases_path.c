@@ -192,7 +192,10 @@ const struct lie path_lies[] = {
 	  .user = reconnect, .io = IO_ANY, .limit_s = 90 },
 	{ .name = "fence", .weak = "rtrs 10.4", .modes = BOTH, .two_paths = true, .features = ALL, .request = fence, .arg = 4, .io = IO_ANY },
 	{ .name = "fence-refused", .weak = "rtrs 10.4", .two_paths = true, .features = ALL, .request = fence, .arg = 0, .io = IO_ANY, .limit_s = 120 },
-	{ .name = "fence-never", .weak = "rtrs 10.4", .two_paths = true, .features = ALL, .request = fence, .arg = 1, .io = IO_ANY, .limit_s = 120 },
+	{ .name = "fence-never", .weak = "rtrs 10.4", .two_paths = true, .features = ALL, .request = fence, .arg = 1,
+	  .user = user_limited, .io = IO_ANY, .limit_s = 120 },
+	{ .name = "fence-never-unmap", .weak = "rtrs 10.4, rnbd C8", .two_paths = true, .features = ALL, .request = fence, .arg = 1,
+	  .user = user_abandon, .io = IO_ANY, .limit_s = 120 },
 	{ .name = "fence-hang-up", .weak = "rtrs 10.4", .two_paths = true, .features = ALL, .request = fence, .arg = 2, .io = IO_ANY, .limit_s = 120 },
 	{ .name = "fence-twice", .weak = "rtrs 10.4", .two_paths = true, .features = ALL, .request = fence, .arg = 3, .io = IO_ANY, .limit_s = 120 },
 	{ }

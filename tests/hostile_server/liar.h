@@ -218,6 +218,8 @@ int user_write(struct user *u, uint64_t at, uint32_t len);
 int user_write_blind(struct user *u, uint64_t at, uint32_t len);
 int user_put(const char *file, const char *text);
 void user_sleep(int ms);
+void user_limited(struct user *u);
+void user_abandon(struct user *u);
 int user_another(struct user *u);
 int user_paths_put(struct user *u, const char *file, const char *text);
 bool user_path_state(struct user *u, const char *state);

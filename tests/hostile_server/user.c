@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "liar.h"
@@ -167,6 +168,44 @@ int user_another(struct user *u)
 	return map(u->session, "liar", opt.port, u->lie->options, u->lie->two_paths, u->device);
 }
 
+/* Sets a limit for the time that IO may take, and then waits no longer. */
+void user_limited(struct user *u)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "/sys/block/%.64s/rnbd/io_timeout", u->device);
+	step("limit");
+	if (user_put(file, "2")) {
+		snprintf(sh->why, sizeof(sh->why), "no limit can be set");
+		sh->extra = WRONG;
+		return;
+	}
+	user_default(u);
+}
+
+/* Unmaps while another process waits for its IO, which then has to end, too. */
+void user_abandon(struct user *u)
+{
+	int status = 0;
+	pid_t reader;
+
+	step("fork");
+	reader = fork();
+	if (reader == 0) {
+		sh->read = user_open(u);
+		if (!sh->read)
+			sh->read = user_read(u, 0, IO_LEN, true);
+		_exit(0);
+	}
+	user_sleep(1500);
+	step("unmap under IO");
+	sh->unmap = unmap(u->device);
+	u->device[0] = 0;
+	step("end of the IO");
+	if (waitpid(reader, &status, 0) != reader || status)
+		sh->extra = WRONG;
+}
+
 /* Writes to that file of all paths; the first error, ENOENT if there is no path. */
 int user_paths_put(struct user *u, const char *file, const char *text)
 {
@@ -272,6 +311,7 @@ void user_main(const struct lie *lie, int mode)
 	sh->map = map(u.session, "liar", opt.port, lie->options, lie->two_paths, u.device);
 	if (sh->map == 0) {
 		sh->armed = true;
+		sh->unmap = 0;
 		if (lie->user)
 			lie->user(&u);
 		else
@@ -281,7 +321,8 @@ void user_main(const struct lie *lie, int mode)
 			close(u.fd);
 		}
 		step("unmap");
-		sh->unmap = u.device[0] ? unmap(u.device) : 0;
+		if (u.device[0])
+			sh->unmap = unmap(u.device);
 	}
 	sh->left = leftovers(u.session);
 	sh->armed = false;
