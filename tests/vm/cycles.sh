@@ -45,7 +45,7 @@ disk=$RNBD_DEV session=$CLT_CLASS/cyc
 RATE=100 load_start "/dev/$disk" --size=24m
 second="ip:10.0.1.2@ip:10.0.1.1"
 add_remove() {
-	local i how
+	local i
 	for ((i = 0; i < $1; i++)); do
 		clt_write "$session/add_path" "$second" || { note "add_path $i: $(cat /tmp/clt_write.err)"; return 1; }
 		path_is cyc 1 connected || { note "round $i: path not connected"; return 1; }

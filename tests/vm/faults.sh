@@ -22,10 +22,10 @@ FAIL=/sys/kernel/debug
 allow_dmesg 'Call Trace:'
 allow_dmesg 'page allocation failure'
 for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-	echo 0 >$dir/verbose
-	echo N >$dir/ignore-gfp-wait
-	[ ! -e $dir/ignore-gfp-highmem ] || echo N >$dir/ignore-gfp-highmem
-	[ ! -e $dir/min-order ] || echo 0 >$dir/min-order
+	echo 0 >"$dir"/verbose
+	echo N >"$dir"/ignore-gfp-wait
+	[ ! -e "$dir"/ignore-gfp-highmem ] || echo N >"$dir"/ignore-gfp-highmem
+	[ ! -e "$dir"/min-order ] || echo 0 >"$dir"/min-order
 done
 
 modprobe brd rd_nr=1 rd_size=16384 || bail "ram disk"
@@ -39,9 +39,9 @@ only_below() {
 	base=$(cat "/sys/module/$1/sections/.text")
 	size=$(awk -v m="$1" '$1 == m { print $2 }' /proc/modules)
 	for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-		printf '0x%x' "$((base))" >$dir/require-start
-		printf '0x%x' "$((base + size))" >$dir/require-end
-		echo 32 >$dir/stacktrace-depth
+		printf '0x%x' "$((base))" >"$dir"/require-start
+		printf '0x%x' "$((base + size))" >"$dir"/require-end
+		echo 32 >"$dir"/stacktrace-depth
 	done
 }
 
@@ -148,10 +148,10 @@ part paths && paths
 chance() {
 	local dir
 	for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-		echo "$1" >$dir/probability
-		echo "${2:-1}" >$dir/times
-		echo "${3:-0}" >$dir/space
-		echo 1 >$dir/interval
+		echo "$1" >"$dir"/probability
+		echo "${2:-1}" >"$dir"/times
+		echo "${3:-0}" >"$dir"/space
+		echo 1 >"$dir"/interval
 	done
 }
 try_everything() {

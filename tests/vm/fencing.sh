@@ -23,7 +23,7 @@ wait_until 10 eval '[ "$(slow_count held)" = 0 ]'
 # fill LETTER OFFSET: 4 KiB of that letter, through the disk.
 fill() { head -c 4096 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=4k iflag=fullblock seek="$2" oflag=direct conv=notrunc status=none; }
 # letter OFFSET: what the disk has there.
-letter() { dd if="/dev/$disk" bs=4k skip="$1" count=1 iflag=direct status=none | tr -s A-Z | head -c 8; }
+letter() { dd if="/dev/$disk" bs=4k skip="$1" count=1 iflag=direct status=none | tr -s '[:upper:]' | head -c 8; }
 held_is() { [ "$(slow_count held)" = "$1" ]; }
 # only_path I: that path alone is up, so that the next operation takes it.
 only_path() {
@@ -98,7 +98,7 @@ late_read() {
 	check "$how: the read ends" timeout 60 tail --pid="$reader" -f /dev/null
 	wait "$reader"
 	check_eq "$how: without an error" 0 "$?"
-	check_eq "$how: with the right content" "16384 D" "$(stat -c %s /tmp/read.out) $(tr -s A-Z </tmp/read.out)"
+	check_eq "$how: with the right content" "16384 D" "$(stat -c %s /tmp/read.out) $(tr -s '[:upper:]' </tmp/read.out)"
 	check "$how: and no other IO was hurt" pattern --verify_only
 }
 

@@ -21,7 +21,7 @@ check_eq "and knows FUA" 1 "$(cat "/sys/block/$disk/queue/fua")"
 
 # --- the backend really forgets, and a flush really reaches it -----------------------
 stamp() { head -c 1048576 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=64k iflag=fullblock oflag="$2" conv="$3" status=none; }
-letters() { dd if="/dev/$disk" bs=1M count=1 iflag=direct status=none | tr -s A-Z; }
+letters() { dd if="/dev/$disk" bs=1M count=1 iflag=direct status=none | tr -s '[:upper:]'; }
 check "written and flushed" stamp A direct notrunc,fsync
 slow crash 1
 check_eq "a flush makes it last" A "$(letters)"
