@@ -168,6 +168,7 @@ transport() {
 failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
 cycles() { transport cycles cycles.sh CYCLES="$CONNECTS" PATHS="$PATHS" SECS="$LOAD"; }
+outage() { transport outage outage.sh ROUNDS="$CUTS"; }
 swap() { transport swap swap.sh SECS="$LOAD"; }
 stack() { transport stack stack.sh SECS="$LOAD" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
@@ -194,6 +195,7 @@ lane_1() {
 	suite loopback-N loopback N
 	suite paths-N paths N N
 	suite failover-Y failover Y
+	suite outage outage
 	suite powercut powercut
 	[ "$MODE" = quick ] || suite failover-N failover N
 }

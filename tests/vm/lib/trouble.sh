@@ -163,7 +163,8 @@ datagrams_pass() {
 	return "$status"
 }
 
-# load_start FILE [fio options]: verified IO in the background until load_stop. The rate is
+# load_start FILE [fio options]: verified IO in the background until load_stop. The log is
+# LOAD_LOG (/tmp/load.log). The rate is
 # bounded: where every instruction is emulated, idle time is what is cheap.
 load_start() {
 	local file=$1
@@ -173,7 +174,7 @@ load_start() {
 		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --rate_iops="${RATE:-150}" \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
 		--time_based --runtime=36000 --randrepeat=0 --eta=never --group_reporting \
-		"$@" >/tmp/load.log 2>&1 &
+		"$@" >"${LOAD_LOG:=/tmp/load.log}" 2>&1 &
 	LOAD_PID=$!
 }
 
@@ -185,18 +186,18 @@ load_stop() {
 	if ! load_alive; then
 		wait "$LOAD_PID"
 		note "the load has ended by itself with status $?"
-		cat /tmp/load.log
+		cat "$LOAD_LOG"
 		return 1
 	fi
 	kill -INT "$LOAD_PID"
 	wait "$LOAD_PID" || status=$?
 	# fio's own status after an interrupt says nothing.
-	if ! grep -q 'err= 0' /tmp/load.log || grep -qiE 'verify:|bad header|error=' /tmp/load.log; then
+	if ! grep -q 'err= 0' "$LOAD_LOG" || grep -qiE 'verify:|bad header|error=' "$LOAD_LOG"; then
 		note "fio's status $status"
-		cat /tmp/load.log
+		cat "$LOAD_LOG"
 		return 1
 	fi
-	sed -n 's/^ *\(read\|write\): IOPS/# fio \1: IOPS/p' /tmp/load.log
+	sed -n 's/^ *\(read\|write\): IOPS/# fio \1: IOPS/p' "$LOAD_LOG"
 }
 
 # io_counts DISK: reads and writes that have ended on the disk.
