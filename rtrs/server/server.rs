@@ -36,6 +36,7 @@ use kernel_ext::{
         Completion, //
     },
     sysfs::Class,
+    time,
     workqueue::OwnedQueue, //
 };
 use rtrs_core::global::Global;
@@ -56,8 +57,8 @@ use crate::{
     ulp::Ulp, //
 };
 
-/// Milliseconds that a client waits for each path of its own dead session to be over.
-const REPLACE_TIMEOUT_MS: u32 = 5000;
+/// Milliseconds that a client waits for its own dead session to be over.
+const REPLACE_TIMEOUT_MS: u64 = 5000;
 
 /// What the module has exactly once.
 pub(crate) struct Context {
@@ -111,8 +112,10 @@ impl Shared {
             other.close(Reason::Replaced);
         }
         // A backend may hold on to one; the client then has to come again.
+        let end = time::now_ms().saturating_add(REPLACE_TIMEOUT_MS);
         for other in &dead {
-            other.gone.wait_timeout(REPLACE_TIMEOUT_MS);
+            let left = end.saturating_sub(time::now_ms());
+            other.gone.wait_timeout(u32::try_from(left).unwrap_or(0));
         }
         self.registry.lock().reserve_name(path, name)
     }
