@@ -28,10 +28,7 @@ use rnbd_proto::{
     Io,
     Op, //
 };
-use rtrs_client::{
-    Kind,
-    Permit, //
-};
+use rtrs_client::Permit;
 
 use crate::{
     device::{
@@ -85,7 +82,7 @@ impl Operations for DiskQueue {
         let Some(session) = device.session() else {
             return Err(idle.fail(Status::IOERR));
         };
-        let Some(permit) = session.transport().permit(Kind::Io) else {
+        let Some(permit) = session.transport().permit(session.kind(idle.hw_queue())) else {
             return Err(idle.busy());
         };
 
@@ -96,6 +93,12 @@ impl Operations for DiskQueue {
         if let Some(session) = device.session() {
             session.expire_late(device, token);
         }
+    }
+
+    fn poll(device: &Device, hw_queue: u32) -> u32 {
+        device
+            .session()
+            .map_or(0, |session| session.poll(hw_queue))
     }
 
     fn open(device: &Device, write: bool) -> Result {

@@ -56,6 +56,7 @@ use rnbd_proto::{
     SessInfoRsp, //
 };
 use rtrs_client::{
+    Kind,
     Limits,
     LinkEvent,
     OpenParams,
@@ -231,6 +232,21 @@ impl Session {
         )?;
         session.greet(&control::patient)?;
         Ok(session)
+    }
+
+    /// What a request that came through this hardware queue needs a permit for.
+    pub(crate) fn kind(&self, hw_queue: u32) -> Kind {
+        self.tags
+            .poll_queue(hw_queue)
+            .map_or(Kind::Io, Kind::Poll)
+    }
+
+    /// Ends requests that came through this hardware queue, if it is one for polling; returns how
+    /// many completions there were.
+    pub(crate) fn poll(&self, hw_queue: u32) -> u32 {
+        self.tags
+            .poll_queue(hw_queue)
+            .map_or(0, |queue| self.transport.poll(queue))
     }
 
     /// Whether its paths are in this network namespace.

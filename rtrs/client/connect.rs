@@ -273,6 +273,10 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
         let config = QpConfig {
             // The queue pair takes it modulo the number of vectors.
             vector: cpu.unwrap_or(0),
+            poll: match u32::from(cid) > io_connections {
+                true => Poll::Direct,
+                false => Poll::Softirq,
+            },
             ..io
         };
         let prepared = resolved.prepare(context.clone(), &pd, &config, deadline.left_ms()?)?;

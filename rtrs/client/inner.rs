@@ -140,6 +140,8 @@ pub(crate) struct Inner {
     /// Where the addresses of the paths mean something.
     net: Namespace,
     nr_poll: u32,
+    /// Completions that were found by polling.
+    polled: Atomic<u64>,
     port: u16,
     reconnect_delay_s: u8,
     max_reconnects: Atomic<i32>,
@@ -208,6 +210,7 @@ impl Inner {
                 ulp,
                 net: params.net.clone(),
                 nr_poll: params.nr_poll,
+                polled: Atomic::new(0),
                 port: params.port,
                 reconnect_delay_s: params.reconnect_delay_s,
                 max_reconnects: Atomic::new(max.get()),
@@ -517,6 +520,21 @@ impl Inner {
             refused.1 = error(errno::ECONNABORTED);
         }
         Err(refused)
+    }
+
+    /// Handles what is completed on the poll connections of `queue`. Process context.
+    pub(crate) fn poll(&self, queue: u32) -> u32 {
+        let _reading = rcu::read_lock();
+        let found = self.routes.get().map_or(0, |routes| routes.poll(queue));
+        if found != 0 {
+            self.polled.fetch_add(u64::from(found), Relaxed);
+        }
+        found
+    }
+
+    /// How many completions were found by polling.
+    pub(crate) fn polled(&self) -> u64 {
+        self.polled.load(Relaxed)
     }
 
     /// What the session can take, once a server has said it.

@@ -58,6 +58,9 @@ use crate::{
 /// Signaled sends that connection 0 can tell apart; a permit beyond goes elsewhere.
 pub(crate) const SERVICE_TOKENS: u32 = SERVICE_QUEUE_DEPTH;
 
+/// Completions that one look at a poll connection handles at most; others want the processor, too.
+const POLL_BUDGET: u32 = 64;
+
 /// A chunk of the server, as this path reaches it.
 pub(crate) struct RemoteChunk {
     /// Where it starts, in the server's terms.
@@ -95,6 +98,10 @@ impl Connections {
             again.shutdown();
             error.into()
         })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn get(&self, cid: usize) -> Option<&Arc<QueuePair<Connection>>> {
@@ -257,14 +264,51 @@ impl Live {
         ticket: &Ticket,
     ) -> Option<(u16, &Arc<QueuePair<Connection>>)> {
         let service = ticket.kind == Kind::Admin && u32::from(ticket.chunk.get()) < SERVICE_TOKENS;
-        let cid = if service {
-            0
-        } else {
-            let at = ticket.cpu.checked_rem(self.io_connections)?;
-            u16::try_from(at).ok()?.checked_add(1)?
+        let polled = match ticket.kind {
+            Kind::Poll(queue) => self.poll_cid(queue),
+            Kind::Io | Kind::Admin => None,
+        };
+        let cid = match polled {
+            Some(cid) => cid,
+            None if service => 0,
+            None => {
+                let at = ticket.cpu.checked_rem(self.io_connections)?;
+                u16::try_from(at).ok()?.checked_add(1)?
+            }
         };
         let qp = self.connections.get(usize::from(cid))?;
         Some((cid, qp))
+    }
+
+    /// The id of the poll connection for a queue, if there are any: they are the last ones.
+    fn poll_cid(&self, queue: u32) -> Option<u16> {
+        let first = self.io_connections.checked_add(1)?;
+        let count = u32::try_from(self.connections.len())
+            .ok()?
+            .checked_sub(first)?;
+        let cid = first.checked_add(queue.checked_rem(count)?)?;
+        u16::try_from(cid).ok()
+    }
+
+    /// Handles what the poll connection of `queue` has completed; returns how much. Not in
+    /// interrupts.
+    pub(crate) fn poll(&self, queue: u32) -> u32 {
+        let connection = self
+            .poll_cid(queue)
+            .and_then(|cid| self.connections.get(usize::from(cid)));
+        connection.map_or(0, |qp| qp.poll(POLL_BUDGET))
+    }
+
+    /// Looks after all poll connections, for those that nobody polls any more: a request must end,
+    /// and an answer must give back its receive, though whoever waited for it may be gone.
+    fn poll_all(&self) {
+        let first = usize::try_from(self.io_connections)
+            .ok()
+            .and_then(|count| count.checked_add(1))
+            .unwrap_or(usize::MAX);
+        for qp in self.connections.iter().skip(first) {
+            qp.poll(POLL_BUDGET);
+        }
     }
 
     /// Submits a request over this path. Any context.
@@ -315,6 +359,7 @@ impl Live {
 
 impl HeartbeatPath for Live {
     fn send(&self, message: Immediate) -> Result {
+        self.poll_all();
         match self.post_heartbeat(message) {
             // The queue is full: the peer is slow, which the next ticks will judge.
             Err(error) if error == EAGAIN => Ok(()),

@@ -46,6 +46,11 @@ pub enum Kind {
     Io,
     /// A message of the user's own protocol: goes over connection 0.
     Admin,
+    /// A block request that somebody polls for: goes over the poll connection of this number,
+    /// counted from 0 and taken modulo how many there are, and ends in
+    /// [`Session::poll`](crate::Session::poll) with the same number. If the session has no poll
+    /// connections it is as [`Self::Io`].
+    Poll(u32),
 }
 
 /// Bits of a word of a bitmap.

@@ -68,6 +68,15 @@ impl Routes {
         self.lives.iter().any(|live| live.is_usable())
     }
 
+    /// Handles what the poll connections for `queue` have completed; returns how much. Not in
+    /// interrupts.
+    pub(crate) fn poll(&self, queue: u32) -> u32 {
+        self.lives
+            .iter()
+            .map(|live| live.poll(queue))
+            .fold(0, u32::saturating_add)
+    }
+
     /// The next path to try for a request; `tried` has the bits of those that were.
     #[inline]
     pub(crate) fn choose(&self, policy: Policy, tried: &mut u128) -> Option<&Arc<Live>> {

@@ -213,6 +213,15 @@ impl Session {
         self.request(Direction::Write, permit, user, data, hold_ms)
     }
 
+    /// Handles what the poll connections for `queue` (taken modulo how many there are) have
+    /// completed: requests of [`Kind::Poll`] end in here, and nowhere else as long as somebody
+    /// calls this; about once per heartbeat the session looks by itself. Returns how many
+    /// completions it found, which is more than how many requests ended. Not in interrupts; does
+    /// not sleep.
+    pub fn poll(&self, queue: u32) -> u32 {
+        self.inner.poll(queue)
+    }
+
     fn request(
         &self,
         direction: Direction,

@@ -256,6 +256,10 @@ impl Files for SessionFiles {
             },
             |files, text, _| files.session.heartbeat().set_missed(text),
         ),
+        File::read_only(c"polled_completions", |files, page| {
+            page.emit(fmt!("{}\n", files.session.polled()));
+            Ok(())
+        }),
         File::read_write(
             c"add_path",
             |_, page| {

@@ -110,6 +110,15 @@ impl<O: Operations> TagSet<O> {
         unsafe { (*self.raw()).queue_depth }
     }
 
+    /// Which of the queues for polled requests, counted from 0, hardware queue `hw_queue` is; none
+    /// if it is one for reads and writes.
+    pub fn poll_queue(&self, hw_queue: u32) -> Option<u32> {
+        // SAFETY: by the invariant the tag set is initialised, and the fields do not change after
+        // that: the number of queues is never updated.
+        let first = unsafe { (*self.raw()).map[DEFAULT].nr_queues };
+        hw_queue.checked_sub(first)
+    }
+
     pub(crate) fn raw(&self) -> *mut bindings::blk_mq_tag_set {
         self.inner.get()
     }

@@ -38,6 +38,7 @@
 pub mod cm;
 pub mod context;
 pub mod device;
+mod direct;
 pub mod hardware;
 mod id;
 pub mod listener;

@@ -30,6 +30,9 @@ pub enum Poll {
     Softirq,
     /// In a work item on the CPU of the vector: may sleep a little.
     Workqueue,
+    /// In whoever calls [`QueuePair::poll`](super::QueuePair::poll), and nowhere else: there are no
+    /// interrupts. Must not sleep.
+    Direct,
 }
 
 /// What a queue pair needs.
@@ -122,6 +125,13 @@ impl Hardware {
         self.qp
     }
 
+    /// The completion queue, if it has to be polled; valid as long as `self`.
+    pub(super) fn direct_cq(&self) -> Option<*mut c::ib_cq> {
+        // SAFETY: the completion queue is valid by the invariant; the field never changes.
+        let context = unsafe { (*self.cq).poll_ctx };
+        (context == c::ib_poll_context_IB_POLL_DIRECT).then_some(self.cq)
+    }
+
     /// The protection domain.
     pub(super) fn pd(&self) -> &Arc<Pd> {
         &self.pd
@@ -201,6 +211,7 @@ impl Sizes {
             poll: match cfg.poll {
                 Poll::Softirq => c::ib_poll_context_IB_POLL_SOFTIRQ,
                 Poll::Workqueue => c::ib_poll_context_IB_POLL_WORKQUEUE,
+                Poll::Direct => c::ib_poll_context_IB_POLL_DIRECT,
             },
         }
     }

@@ -17,6 +17,7 @@ use super::{
         OpsOf,
         Token, //
     },
+    direct::Direct,
     hardware::{
         Hardware,
         QpConfig,
@@ -93,6 +94,8 @@ pub(super) struct Core {
     /// For requests that carry no token.
     pub(super) plain: SendSlot,
     pub(super) tokens: KVec<SendSlot>,
+    /// The turns to poll, if completions raise no interrupts.
+    direct: Direct,
     #[pin]
     hardware: Mutex<Option<Hardware>>,
     /// Somebody has begun to shut down.
@@ -136,6 +139,8 @@ impl Core {
             }
             self.send.lock().close();
             self.recv.lock().close();
+            // Draining polls by itself.
+            self.direct.close();
             hardware.drain();
             // Destroys queue pair and completion queue: from here on no completion runs, so the
             // receives may go.
@@ -205,6 +210,12 @@ impl Parts {
     #[inline(never)]
     unsafe fn init(self, slot: *mut Core, ops: &'static Ops, ctx: *const c_void) {
         let (src, dst) = self.addresses;
+        let direct = match self.hardware.direct_cq() {
+            // SAFETY: the completion queue goes with the hardware, which goes in `shutdown` only,
+            // after the turns are closed.
+            Some(cq) => unsafe { Direct::new(cq) },
+            None => Direct::none(),
+        };
         // INVARIANT: the slots point to `slot`; nothing is posted before the core is complete.
         let init = pin_init!(Core {
             qp: self.hardware.qp(),
@@ -221,6 +232,7 @@ impl Parts {
             recv <- new_irq_spinlock!(RecvQueue::new(), "QueuePair::recv"),
             plain: self.plain,
             tokens: self.tokens,
+            direct,
             hardware <- new_mutex!(Some(self.hardware), "QueuePair::hardware"),
             closing: Atomic::new(false),
             closed <- Completion::new(),
@@ -328,6 +340,14 @@ impl<C: Context> QueuePair<C> {
     /// or the ring is larger than 4 MiB, `ENOTCONN`, `ENOMEM`, or the errno of the driver.
     pub fn arm_receives(&self, count: u32, len: u32) -> Result {
         self.core.arm_receives(count, len)
+    }
+
+    /// Handles completions of a queue pair that was made with [`Poll::Direct`](super::Poll::Direct),
+    /// at most about `budget`, in the caller's context; returns how many. 0 if there are none, if
+    /// somebody else is at it, or if the queue pair is shut down. Not in interrupts; does not
+    /// sleep, unless a callback does.
+    pub fn poll(&self, budget: u32) -> u32 {
+        self.core.direct.poll(budget)
     }
 
     /// Stops posting and tells the peer that this is the end; everything posted is flushed. Sleeps.
