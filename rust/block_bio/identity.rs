@@ -13,7 +13,6 @@ use crate::{
     raw, //
 };
 use kernel::{
-    fmt,
     prelude::*,
     str::{
         CStrExt,
