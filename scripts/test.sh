@@ -167,7 +167,7 @@ transport() {
 
 failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
-cycles() { transport cycles cycles.sh CYCLES="$CONNECTS" PATHS="$PATHS" SECS="$LOAD"; }
+cycles() { transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD"; }
 outage() { transport outage outage.sh ROUNDS="$CUTS"; }
 swap() { transport swap swap.sh SECS="$LOAD"; }
 stack() { transport stack stack.sh SECS="$LOAD" ROUNDS="$CUTS"; }

@@ -57,5 +57,5 @@ check "nothing is in flight any more" wait_until 10 awk '{ exit $1 + $2 != 0 }' 
 check "write all of it" dd if=/dev/urandom of="/dev/$disk" bs=1M count=60 oflag=direct status=none
 check "it is on the backend" cmp -n 62914560 "/dev/$disk" /dev/ram0
 check "unmap" rnbd_unmap "$disk"
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 summary

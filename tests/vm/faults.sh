@@ -186,6 +186,6 @@ check "the disk works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --
 check "undone" unmap_all
 note "slab $slab -> $(slab_kib) KiB"
 check "no leak" kmemleak_scan
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 check "no leak after unloading" kmemleak_scan
 summary

@@ -134,6 +134,6 @@ check "no error and no miscompare" load_stop
 slow jitter 0 0
 check "unmap" rnbd_unmap "$disk"
 check "nothing is held" held_is 0
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 check "the backend goes" slow_stop
 summary

@@ -114,6 +114,6 @@ check "nothing is mapped" wait_until 10 eval '[ -z "$(rnbd_list)" ]'
 check "map again" clt_map out /dev/ram0 2
 check "it works" try "$RNBD_DEV"
 check "unmap" rnbd_unmap "$RNBD_DEV"
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 check "no leak" kmemleak_scan
 summary

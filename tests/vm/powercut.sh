@@ -84,6 +84,6 @@ for ((round = 0; round < ROUNDS; round++)); do
 	check "$round: the file system is consistent" e2fsck -fn "/dev/$disk"
 done
 check "unmap" rnbd_unmap "$disk"
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 check "the backend goes" slow_stop
 summary

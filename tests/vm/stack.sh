@@ -91,5 +91,5 @@ check "stress" stress-ng --temp-path /mnt/ext4 --hdd 1 --hdd-bytes 4m --hdd-opts
 check "umount" umount /mnt/ext4
 check "fsck" e2fsck -fn "/dev/$third"
 for disk in "$left" "$right" "$third"; do check "unmap $disk" rnbd_unmap "$disk"; done
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 summary

@@ -71,5 +71,5 @@ check "sync" timeout 60 sync
 check "umount" umount /mnt
 check "fsck" e2fsck -fn "/dev/$fs"
 check "unmap both" eval "rnbd_unmap $swap && rnbd_unmap $fs"
-check "unload" eval "modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server"
+check "unload" unload_all
 summary

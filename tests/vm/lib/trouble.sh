@@ -163,15 +163,26 @@ datagrams_pass() {
 	return "$status"
 }
 
+# unload_all: every module of ours; says which one does not go.
+unload_all() {
+	local module
+	for module in rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core; do
+		[ ! -d "/sys/module/$module" ] || wait_until 10 rmmod "$module" || {
+			note "$module stays"
+			return 1
+		}
+	done
+}
+
 # load_start FILE [fio options]: verified IO in the background until load_stop. The log is
-# LOAD_LOG (/tmp/load.log). The rate is
-# bounded: where every instruction is emulated, idle time is what is cheap.
+# LOAD_LOG (/tmp/load.log). It comes in bursts of 64, at full depth, RATE (150) in a second: where
+# every instruction is emulated, idle time is what is cheap.
 load_start() {
 	local file=$1
 	shift
 	# Signals that end a shell must reach fio itself, hence no function in between.
 	fio --name=load --filename="$file" --direct=1 --ioengine=libaio --rw=randrw \
-		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --rate_iops="${RATE:-150}" \
+		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --thinktime=$((64000000 / ${RATE:-150})) --thinktime_blocks=64 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
 		--time_based --runtime=36000 --randrepeat=0 --eta=never --group_reporting \
 		"$@" >"${LOAD_LOG:=/tmp/load.log}" 2>&1 &
