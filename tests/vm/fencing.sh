@@ -102,6 +102,40 @@ late_read() {
 	check "$how: and no other IO was hurt" pattern --verify_only
 }
 
+# late_after_all: all paths are lost while the server holds a write; then another path than the
+# one that carried it comes first.
+late_after_all() {
+	local writes
+	check "after all: the disk waits" clt_write "/sys/block/$disk/rnbd/no_path_timeout" -1
+	check "after all: one path" only_path 0
+	check "after all: the sector has a first content" fill A 5
+	slow hold w
+	fill B 5 &
+	local writer=$!
+	check "after all: a write is held by the server" wait_until 20 held_is 1
+	slow pass
+	writes=$(slow_count writes)
+	clt_write "$(path_dir fence 0)/disconnect" 1
+	check "after all: no path" grep -qx closed "/sys/block/$disk/rnbd/state"
+	path_back fence 1 120 &
+	local back=$!
+	sleep 6
+	check_eq "after all: nothing was sent to the backend" "$writes" "$(slow_count writes)"
+	check "after all: the write has not been answered" kill -0 "$writer"
+	slow release
+	wait "$back"
+	check "after all: the other path is there" path_is fence 1 connected
+	check "after all: the write ends" timeout 60 tail --pid="$writer" -f /dev/null
+	wait "$writer"
+	check_eq "after all: without an error" 0 "$?"
+	check_eq "after all: it is there" B "$(letter 5)"
+	check "after all: a newer write" fill C 5
+	sleep 3
+	check_eq "after all: the newer stays" C "$(letter 5)"
+	check "after all: the first path comes back" path_back fence 0 60
+	check "after all: the disk does not wait any more" clt_write "/sys/block/$disk/rnbd/no_path_timeout" 0
+}
+
 restore() {
 	case $1 in
 	netem) heal 0 ;;
@@ -116,6 +150,8 @@ for how in ${HOWS:-disconnect srv-disconnect netem rdma}; do
 	late_read "$how"
 	check "$how: the path comes back again" restore "$how"
 done
+
+late_after_all
 
 # --- at random --------------------------------------------------------------------
 # Operations overtake each other by up to two seconds, while paths come and go.
