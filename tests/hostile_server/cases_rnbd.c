@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -276,6 +277,106 @@ static bool extended(struct req *q)
 	return true;
 }
 
+/* --- a device that is opened again after a loss ------------------------------------------------ */
+
+/* Ends the first life of the path in the middle of a read; what the second opening says is a lie. */
+static bool reopened(struct req *q)
+{
+	uint8_t *o = q->data;
+	int err;
+
+	if (q->con->path->life == 0) {
+		if (!q->armed || q->op != OP_READ || sh->calm)
+			return false;
+		sh->calm = true;
+		rdma_disconnect(q->con->path->con[0]->id);
+		return false;
+	}
+	if (q->msg == RNBD_SESS_INFO && srv.lie->arg == 9) {
+		sh->lies++;
+		answer(q, 5);
+		return true;
+	}
+	if (q->msg != RNBD_OPEN)
+		return false;
+	sh->lies++;
+	err = serve_data(q);
+	if (q->data_len >= 256) {
+		o[56] = 1;
+		put32(o + 60, 4096);
+		put32(o + 64, 512);
+		put64(o + 96, 2);
+		o[104] = 5;
+		memcpy(o + 105, "other", 5);
+	}
+	switch (srv.lie->arg) {
+	case 0:
+		break;
+	case 1:
+		put64(o + 8, 64);
+		break;
+	case 2:
+		put64(o + 8, 0);
+		break;
+	case 3:
+		put16(o + 38, 4096);
+		if (q->data_len >= 256)
+			put32(o + 64, 4096);
+		break;
+	case 4:
+		err = 2;
+		break;
+	case 5:
+		put16(o, RNBD_SESS_INFO);
+		break;
+	case 6:
+		return true;
+	case 7:
+		o[45] = 0;
+		put32(o + 20, 0);
+		put32(o + 24, 0);
+		break;
+	case 8:
+		put64(o + 8, ~0ull);
+		break;
+	case 10:
+		put32(o + 4, 77);
+		break;
+	case 11:
+		/* The first one after it is gone, too. */
+		answer(q, 0);
+		rdma_disconnect(q->con->path->con[0]->id);
+		return true;
+	}
+	answer(q, err);
+	return true;
+}
+
+/* IO while the path ends; a reconnect by hand; IO again, whatever has become of the device. */
+static void reopen(struct user *u)
+{
+	char file[128];
+	int err;
+
+	user_default(u);
+	sh->read = sh->write = sh->reread = NOT_RUN;
+	for (int i = 0; i < 100 && user_path_state(u, "connected"); i++)
+		user_sleep(50);
+	step("reconnect");
+	err = user_paths_put(u, "reconnect", "1");
+	snprintf(sh->why, sizeof(sh->why), "reconnect: %s", err ? strerror(err) : "ok");
+	user_sleep(1000);
+	step("read after the reconnect");
+	sh->extra = user_read(u, 0, 32768, true);
+	step("remap");
+	snprintf(file, sizeof(file), "/sys/block/%.64s/rnbd/remap_device", u->device);
+	sh->remap = user_put(file, "1");
+	step("write after the reconnect");
+	sh->write = user_write_blind(u, 0, 4096);
+	step("read far away");
+	sh->read = user_read(u, DISK_LEN - 65536, 65536, false);
+}
+
 /* --- notices ------------------------------------------------------------------------------------- */
 
 static unsigned int opens;
@@ -429,6 +530,20 @@ const struct lie rnbd_lies[] = {
 	{ .name = "ext-open-max-sectors", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 10, .map = ANY, .io = IO_ANY },
 	{ .name = "ext-open-version", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 11, .map = ANY, .io = IO_ANY },
 	{ .name = "ext-open-blocks-huge", .weak = "rnbd C5", .features = EXT_USER, .request = extended, .arg = 12, .map = ANY, .io = IO_ANY },
+	{ .name = "reopen", .weak = "none", .modes = BOTH, .request = reopened, .arg = 0, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-smaller", .weak = "rnbd C6", .request = reopened, .arg = 1, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-size-0", .weak = "rnbd C6", .request = reopened, .arg = 2, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-block", .weak = "rnbd C6", .request = reopened, .arg = 3, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-refused", .weak = "rnbd C6", .request = reopened, .arg = 4, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-type", .weak = "rnbd C5, C6", .request = reopened, .arg = 5, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-never", .slow = true, .weak = "rnbd C8, C11", .request = reopened, .arg = 6, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 240 },
+	{ .name = "reopen-cache", .weak = "rnbd C6", .request = reopened, .arg = 7, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-size-max", .weak = "rnbd C5, C6", .request = reopened, .arg = 8, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-greeting", .weak = "rnbd C5, C6", .request = reopened, .arg = 9, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-id", .weak = "rnbd C6", .request = reopened, .arg = 10, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
+	{ .name = "reopen-identity", .weak = "rnbd C6", .features = EXT_USER, .request = reopened, .arg = 0, .user = reopen, .io = IO_ANY, .lies = 1,
+	  .limit_s = 120 },
+	{ .name = "reopen-good-bye", .weak = "rnbd C3, C6", .request = reopened, .arg = 11, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "notice-unagreed", .weak = "rtrs C9", .tick = notices, .request = noticed, .user = patient, .io = IO_OK, .lies = 1 },
 	{ .name = "notice-flood", .weak = "rtrs C9", .modes = BOTH, .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .user = patient,
 	  .io = IO_OK, .lies = 1, .lines = 100 },

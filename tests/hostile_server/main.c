@@ -137,6 +137,8 @@ static bool judge(const struct lie *l, int lines, bool hung, int status)
 	fine &= io_fine(l, "write", sh->write, &failed);
 	fine &= io_fine(l, "read again", sh->reread, &failed);
 	fine &= io_fine(l, "extra", sh->extra, &failed);
+	if (sh->remap != NOT_RUN)
+		add(", remap %s", outcome(sh->remap));
 	if (l->io == IO_BAD && sh->map == 0 && !failed) {
 		add(", and no error (!)");
 		fine = false;
