@@ -53,6 +53,10 @@ const TICK_MS: u32 = 1000;
 const RETRY_MS: u32 = 1000;
 const RETRY_MAX_MS: u32 = 30_000;
 
+/// Between two questions about a device because the server says that it has changed, in
+/// milliseconds. A server that says so all the time must not keep us, nor the log, busy.
+const NEWS_MS: u64 = 500;
+
 /// How long unmapping with force waits for a message that is under way, in milliseconds.
 const HURRY_MS: u64 = 5000;
 
@@ -72,6 +76,8 @@ pub(crate) struct Revival {
     /// When to try again, and how long to wait after that.
     retry_at_ms: u64,
     retry_ms: u32,
+    /// When the server's next news may be looked at.
+    news_at_ms: u64,
 }
 
 impl Revival {
@@ -83,6 +89,7 @@ impl Revival {
             complaint: 0,
             retry_at_ms: 0,
             retry_ms: RETRY_MS,
+            news_at_ms: 0,
         }
     }
 
@@ -164,15 +171,28 @@ impl Device {
         let mut revival = self.revival.lock();
         match self.state() {
             State::Init | State::Unmapped => {}
-            State::Mapped => {
-                if self.flags.news.xchg(false, Full) && self.refresh().is_err() {
-                    pr_warn!(
-                        "{}: the server says it has changed, but not how; write 1 to revalidate\n",
-                        Label(self)
-                    );
-                }
-            }
+            State::Mapped => self.settle_news(&mut revival),
             State::Disconnected => self.settle_disconnected(&mut revival),
+        }
+    }
+
+    /// Follows what the server says has changed, but not more often than is good for us.
+    fn settle_news(self: &Arc<Self>, revival: &mut Revival) {
+        if !self.flags.news.load(Relaxed) {
+            return;
+        }
+        let now = now_ms();
+        let left = revival.news_at_ms.saturating_sub(now);
+        if left > 0 {
+            self.settle_later(u32::try_from(left).unwrap_or(TICK_MS));
+            return;
+        }
+        revival.news_at_ms = now.saturating_add(NEWS_MS);
+        if self.flags.news.xchg(false, Full) && self.refresh().is_err() {
+            warn_limited!(
+                "{}: the server says it has changed, but not how; write 1 to revalidate\n",
+                Label(self)
+            );
         }
     }
 
@@ -302,7 +322,7 @@ impl Device {
             .as_ref()
             .and_then(|old| old.objection(now));
         if let Some(objection) = objection {
-            pr_err!(
+            warn_limited!(
                 "{}: not used any more: {}; unmap it and map it again\n",
                 Label(self),
                 objection.as_str()
@@ -312,7 +332,7 @@ impl Device {
         self.with_disk(|disk| {
             let (old, new) = (disk.capacity(), now.rsp.nsectors);
             if new < old {
-                pr_warn!(
+                warn_limited!(
                     "{}: it has shrunk from {} to {} sectors\n",
                     Label(self),
                     old,
