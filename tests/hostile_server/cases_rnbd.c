@@ -301,13 +301,9 @@ static bool reopened(struct req *q)
 		return false;
 	sh->lies++;
 	err = serve_data(q);
-	if (q->data_len >= 256) {
-		o[56] = 1;
-		put32(o + 60, 4096);
-		put32(o + 64, 512);
+	if (o[56]) {
 		put64(o + 96, 2);
-		o[104] = 5;
-		memcpy(o + 105, "other", 5);
+		memcpy(o + 105, "else", 4);
 	}
 	switch (srv.lie->arg) {
 	case 0:
@@ -320,7 +316,7 @@ static bool reopened(struct req *q)
 		break;
 	case 3:
 		put16(o + 38, 4096);
-		if (q->data_len >= 256)
+		if (o[56])
 			put32(o + 64, 4096);
 		break;
 	case 4:
@@ -541,7 +537,7 @@ const struct lie rnbd_lies[] = {
 	{ .name = "reopen-size-max", .weak = "rnbd C5, C6", .request = reopened, .arg = 8, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-greeting", .weak = "rnbd C5, C6", .request = reopened, .arg = 9, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-id", .weak = "rnbd C6", .request = reopened, .arg = 10, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
-	{ .name = "reopen-identity", .weak = "rnbd C6", .features = EXT_USER, .request = reopened, .arg = 0, .user = reopen, .io = IO_ANY, .lies = 1,
+	{ .name = "reopen-identity", .weak = "rnbd C6", .features = EXT_USER, .request = reopened, .arg = 0, .user = reopen, .io = IO_BAD, .lies = 1,
 	  .limit_s = 120 },
 	{ .name = "reopen-good-bye", .weak = "rnbd C3, C6", .request = reopened, .arg = 11, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "notice-unagreed", .weak = "rtrs C9", .tick = notices, .request = noticed, .user = patient, .io = IO_OK, .lies = 1 },
@@ -550,12 +546,12 @@ const struct lie rnbd_lies[] = {
 	{ .name = "notice-unknown-id", .weak = "rtrs C9", .features = EXT_NOTICE, .tick = notices, .request = noticed, .arg = 1, .user = patient,
 	  .io = IO_OK, .lies = 1, .lines = 100 },
 	{ .name = "notice-sizes", .weak = "rnbd C5", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 2,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
 	{ .name = "notice-ids", .weak = "rnbd C5, C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 3,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
 	{ .name = "notice-blocks", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 4,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
 	{ .name = "notice-refused", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 5,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 200 },
+	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
 	{ }
 };

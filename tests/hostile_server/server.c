@@ -245,6 +245,14 @@ static int serve_open(struct req *q)
 	put16(o + 40, 128);
 	put16(o + 42, 1);
 	o[45] = 3;
+	if (q->data_len >= 256 && q->con->path->features & srv.lie->features & EXT_USER) {
+		o[56] = 1;
+		put32(o + 60, 4096);
+		put32(o + 64, 512);
+		put64(o + 96, 1);
+		o[104] = 4;
+		memcpy(o + 105, "liar", 4);
+	}
 	return 0;
 }
 
