@@ -11,7 +11,8 @@
 #          while another round fits into that time
 #   host   the pure crates only
 #
-# With SUITE names only those run. Ends with `N passed, N failed`.
+# With SUITE names only those run; ALL=1 runs also what has no place in the time of a debug run.
+# Ends with `N passed, N failed`.
 #
 # Suites of one VM run in two lanes side by side, on the VM's own clock (see vm.sh
 # --virtual-time): how slow or busy this machine is does not make their timers expire.
@@ -41,7 +42,17 @@ VM=$TOP/scripts/lab/vm.sh
 RESULTS=$(mktemp)
 trap 'rm -f "$RESULTS"' EXIT
 
-wanted() { [ "$ONLY" = "  " ] || [[ $ONLY == *" $1 "* ]]; }
+# What has no place in the time of this mode; ALL=1, or its name, runs it all the same.
+LEFT_OUT=
+if [ "$MODE" = debug ]; then
+	LEFT_OUT="stats heartbeat loopback-N paths-N failover-N fencing-N outage powercut cycles swap stack faults"
+fi
+[ -z "${ALL:-}" ] || LEFT_OUT=
+
+wanted() {
+	[ "$ONLY" = "  " ] || { [[ $ONLY == *" $1 "* ]]; return; }
+	[[ " $LEFT_OUT " != *" $1 "* ]]
+}
 
 # count SUITE STATUS OUTPUT: takes the counts out of a suite's last line. A suite
 # that ends badly without a failed check is a failure of its own.
@@ -245,7 +256,7 @@ run_all() {
 	if [ "$KERNEL" = stock ]; then
 		pairs
 	else
-		say "left out: hostile-N (time), stamp (the stock kernel's), pairs (virtual clocks drift apart)"
+		say "left out: ${LEFT_OUT:+$LEFT_OUT (time; ALL=1 runs them), }hostile-N (time), stamp (the stock kernel's), pairs (virtual clocks drift apart)"
 	fi
 }
 
