@@ -162,13 +162,22 @@ impl Device {
         lost && self.patience.waits_ms().is_some()
     }
 
-    /// Makes the device what it should be now. Process context.
-    pub(crate) fn settle(self: &Arc<Self>) {
+    /// Makes the device what it should be now. If somebody is at it already, waits for that or, not
+    /// to `wait`, comes again. Process context.
+    pub(crate) fn settle(self: &Arc<Self>, wait: bool) {
         if self.state() == State::Unmapped {
             self.drain();
             return;
         }
-        let mut revival = self.revival.lock();
+        // Whoever holds the lock may be waiting for the server; requests must not wait for that.
+        self.keep_or_fail();
+        let mut revival = match wait {
+            true => self.revival.lock(),
+            false => match self.revival.try_lock() {
+                Some(revival) => revival,
+                None => return self.tick(),
+            },
+        };
         match self.state() {
             State::Init | State::Unmapped => {}
             State::Mapped => self.settle_news(&mut revival),
@@ -201,7 +210,10 @@ impl Device {
             revival.online = false;
             let _ = self.with_disk(|disk| disk.uevent(DiskEvent::Offline));
         }
-        self.keep_or_fail();
+        if matches!(self.patience.no_path(), NoPath::Seconds(_)) {
+            // The limit may be over before the server has answered.
+            self.tick();
+        }
         if self.flags.fresh.xchg(false, Full) {
             revival.start_over();
         }
@@ -213,21 +225,30 @@ impl Device {
             revival.retry_at_ms = now_ms().saturating_add(u64::from(revival.retry_ms));
             revival.retry_ms = revival.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
         }
-        let limited = matches!(self.patience.no_path(), NoPath::Seconds(_));
-        let waits = limited && self.patience.waits_ms().is_some();
-        if self.state() == State::Disconnected && (wanted && !revival.refused || waits) {
-            let left = self.patience.waits_ms().unwrap_or(TICK_MS);
-            self.settle_later(left.clamp(1, TICK_MS));
+        if self.state() == State::Disconnected && wanted && !revival.refused {
+            self.tick();
         }
+    }
+
+    /// Has the device looked at again when something may be due. The timer may run already, for an
+    /// earlier time.
+    fn tick(self: &Arc<Self>) {
+        let left = self.patience.waits_ms().unwrap_or(TICK_MS);
+        self.settle_later(left.clamp(1, TICK_MS));
     }
 
     /// Keeps the requests of a disk without a path, or lets them fail, whatever the administrator
     /// wants. Process context.
     fn keep_or_fail(&self) {
-        let keep = self.patience.waits_ms().is_some();
-        let _ = self.with_disk(|disk| match keep {
-            true => disk.halt(),
-            false => disk.go_on(),
+        let _ = self.with_disk(|disk| {
+            // Under the lock under which a disk that is open again is told to go on.
+            if self.state() != State::Disconnected {
+                return;
+            }
+            match self.patience.waits_ms() {
+                Some(_) => disk.halt(),
+                None => disk.go_on(),
+            }
         });
     }
 

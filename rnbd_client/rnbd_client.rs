@@ -20,6 +20,7 @@ mod control;
 mod control_files;
 mod device;
 mod files;
+mod mapping;
 mod patience;
 mod queue;
 mod registry;

@@ -217,6 +217,8 @@ lane_2() {
 	suite verbs vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536
 	suite stats vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536
 	suite heartbeat vm heartbeat heartbeat.sh --timeout $((240 * SLOW)) --mem 2048
+	suite client-abi vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048
+	suite force vm force force.sh --timeout $((300 * SLOW)) --mem 2048
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
 	suite server_paths vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048
 	suite loopback-Y loopback Y

@@ -38,7 +38,7 @@ disk=rnbd0 rnbd=/sys/block/rnbd0/rnbd
 [ -d $rnbd ] || bail "no disk"
 check_uevents "add, then online" $disk "add online"
 check_eq "both spellings" "$(readlink -f /sys/class/rnbd-client/ctl)" "$(readlink -f /sys/devices/virtual/rnbd-client/ctl)"
-check_eq "entries of ctl" "devices map_device power subsystem uevent" "$(ls $RNBD_CTL | paste -sd' ')"
+check_eq "entries of ctl" "devices map_device power subsystem uevent" "$(cd $RNBD_CTL && echo * | paste -sd' ')"
 link=$RNBD_CTL/devices/${loop//\//!}@abi
 check_eq "the link" "../../../block/$disk" "$(readlink "$link")"
 check_eq "through the link" "abi $loop" "$(cat "$link/rnbd/session" "$link/rnbd/mapping_path" | paste -sd' ')"
@@ -46,14 +46,14 @@ check_eq "no parent" "/sys/devices/virtual/block/$disk" "$(readlink -f /sys/bloc
 modes() { (cd $rnbd && stat -c '%a %n' "$@" | paste -sd,); }
 check_eq "modes" "444 access_mode,444 mapping_path,444 nr_poll_queues,644 remap_device,644 resize,444 session,444 state,644 unmap_device" \
 	"$(modes access_mode mapping_path nr_poll_queues remap_device resize session state unmap_device)"
-show() { check_eq "$1" "$2" "$(cat $rnbd/$1; echo .)"; }
+show() { check_eq "$1" "$2" "$(cat "$rnbd/$1"; echo .)"; }
 for row in "access_mode rw" "mapping_path $loop" "nr_poll_queues 0" "session abi" "state open" \
 	"unmap_device Usage: echo <normal|force> > unmap_device" "resize Usage: echo <new size in sectors> > resize" \
 	"remap_device Usage: echo <1> > remap_device"; do
 	show "${row%% *}" "${row#* }
 ."
 done
-check_eq "major" rnbd "$(awk -v n="$(($(stat -c 0x%t /dev/$disk)))" '$1 == n { print $2 }' /proc/devices)"
+check_eq "major" rnbd "$(awk -v n="$(($(stat -c 0x%t /dev/$disk)))" '/^Block/ { on = 1 } on && $1 == n { print $2 }' /proc/devices)"
 
 # --- errors of the files ---------------------------------------------------------------------------
 for text in "" 0 11 x "1 1"; do
@@ -200,10 +200,11 @@ modprobe rnbd_server
 
 # --- sizes follow by themselves ----------------------------------------------------------------------------
 truncate -s 64M /tmp/image && losetup -c "$loop"
-dmsetup create lab --table "0 32768 linear /dev/ram0 0" || note "no dm"
+dmsetup create lab --table "0 32768 linear /dev/ram0 0" || bail "no dm"
+dm=/dev/$(dmsetup info -c --noheadings -o blkdevname lab)
 check_write "map the loop device" ok $map "sessname=abi $P device_path=$loop"
 check_write "and read-only by another client" ok $map "sessname=abi2 $P device_path=$loop access_mode=ro"
-check_write "and a dm device" ok $map "sessname=abi device_path=/dev/mapper/lab"
+check_write "and a dm device" ok $map "sessname=abi device_path=$dm"
 fio --name=load --filename=/dev/rnbd0 --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=16 --size=16m --time_based \
 	--runtime=8 --output=/tmp/load >/dev/null 2>&1 &
 load=$!
@@ -219,7 +220,7 @@ check "the load goes on" wait $load
 for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
 
 # --- a server that does not answer --------------------------------------------------------------------------
-check_write "map the dm device" ok $map "sessname=abi $P device_path=/dev/mapper/lab"
+check_write "map the dm device" ok $map "sessname=abi $P device_path=$dm"
 check_write "three seconds for each request" ok $rnbd/io_timeout 3
 dmsetup suspend --nolockfs --noflush lab
 started=$SECONDS

@@ -95,6 +95,7 @@ write_error() {
 	"Cannot assign requested address") echo EADDRNOTAVAIL ;;
 	"Network is unreachable") echo ENETUNREACH ;;
 	"Connection reset by peer") echo ECONNRESET ;;
+	"Software caused connection abort") echo ECONNABORTED ;;
 	"Connection refused") echo ECONNREFUSED ;;
 	"Connection timed out") echo ETIMEDOUT ;;
 	"No route to host") echo EHOSTUNREACH ;;
