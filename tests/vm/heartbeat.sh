@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A cut link, of which nobody is told, on two hosts with heartbeats of 500 ms of which three
-# may be missed: both sides have to notice it within 2 s, idle or under load.
+# may be missed: both sides have to notice it within 2 s, idle or under load. With a second
+# path nothing is lost, and the statistics tell what became of it.
 # Environment: CYCLES, how often.
 
 . /lab/lib/guest.sh
@@ -13,7 +14,7 @@ CLT=/sys/class/rtrs-client/beat SRV=/sys/class/rtrs-server/beat
 NAME=ip:10.0.0.2@ip:10.0.0.1
 P=$CLT/paths/$NAME S=$SRV/paths/$NAME
 
-check "two hosts" setup_two_hosts 1
+check "two hosts" setup_two_hosts 2
 modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
 check "the server's heartbeats" modprobe rtrs_server heartbeat_interval_ms=500 heartbeat_missed_max=3
 check "the client's" modprobe rtrs_client heartbeat_interval_ms=500 heartbeat_missed_max=3
@@ -81,6 +82,34 @@ done
 check "the round trip is measured soon" wait_until 2 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
 sleep 2
 check_eq "the path lives" connected "$(cat "$P/state")"
+check "unmap" rnbd_unmap "$RNBD_DEV"
+check "the server's session is gone" wait_until 30 test ! -e "$SRV"
+
+# --- a second path --------------------------------------------------------------------------------
+OTHER=$CLT/paths/ip:10.0.1.2@ip:10.0.1.1
+field() { command cut -d' ' -f"$2" "$1/stats/rdma"; }
+sent() { echo $(($(field "$1" 1) + $(field "$1" 3))); }
+check "map over two paths" rnbd_map beat /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1 path=ip:10.0.1.2@ip:10.0.1.1
+check_eq "neither was connected again" "0 0,0 0" "$(cat "$P/stats/reconnects"),$(cat "$OTHER/stats/reconnects")"
+fio_verify "/dev/$RNBD_DEV" 8 --size=32m --iodepth=16 >/tmp/fio.two 2>&1 &
+load=$!
+check "both carry requests" wait_until 10 eval '[ "$(sent "$P")" -gt 50 ] && [ "$(sent "$OTHER")" -gt 50 ]'
+cut 0
+check "the loss is noticed" wait_until 5 client_knows
+check "IO goes on, without an error" wait "$load"
+note "sent: $(sent "$P") and $(sent "$OTHER"); failed over: $(field "$OTHER" 6)"
+check "what was lost with the one was sent by the other" test "$(field "$OTHER" 6)" -gt 0
+check_eq "and not the other way round" 0 "$(field "$P" 6)"
+check_eq "nothing is in flight" 0,0 "$(field "$P" 5),$(field "$OTHER" 5)"
+check_fails "it cannot be connected again now" test "$(write_error "$P/reconnect" 1)" = ok
+check "which counts as a failure" grep -qxE '0 [1-9][0-9]*' "$P/stats/reconnects"
+heal 0
+try_again() { [ "$(write_error "$P/reconnect" 1)" = ok ]; }
+check "but when the link is back" wait_until 120 try_again
+check "it counts as a success" grep -qxE '1 [1-9][0-9]*' "$P/stats/reconnects"
+before=$(sent "$P")
+check "and the path carries requests again" fio_verify "/dev/$RNBD_DEV" 2 --size=32m
+check "as can be seen" test "$(sent "$P")" -gt "$before"
 check "unmap" rnbd_unmap "$RNBD_DEV"
 check "no leak" kmemleak_scan
 summary
