@@ -100,9 +100,10 @@ impl Files for Control {
             let server = guard.as_ref().ok_or(ENODEV)?;
             match order {
                 Order::Add => add(server),
-                Order::Remove(number) => {
-                    remove(server, number.unwrap_or_else(|| Namespace::current().number()))
-                }
+                Order::Remove(number) => remove(
+                    server,
+                    number.unwrap_or_else(|| Namespace::current().number()),
+                ),
             }
         },
     )];
@@ -132,7 +133,10 @@ fn add(server: &Server) -> Result {
 /// Listens no longer in a namespace.
 fn remove(server: &Server, number: u32) -> Result {
     server.deafen(number).map_err(|_| {
-        pr_err!("listen: the server does not listen in network namespace {}\n", number);
+        pr_err!(
+            "listen: the server does not listen in network namespace {}\n",
+            number
+        );
         error(errno::ENOENT)
     })?;
     pr_info!("no longer listening in network namespace {}\n", number);

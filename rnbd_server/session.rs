@@ -36,7 +36,10 @@ use kernel_ext::{
     sync::ArcCell, //
 };
 use rnbd_proto::{
-    limits::OPEN_RSP_LEN,
+    limits::{
+        OPEN_RSP_LEN,
+        VERSION_MAJOR, //
+    },
     negotiate,
     Data,
     Message,
@@ -52,6 +55,20 @@ use rtrs_server::{
     SessionLink,
     Ulp,
     UlpSession, //
+};
+
+use trace_rnbd_server::{
+    create_sess,
+    destroy_sess,
+    process_msg_close,
+    process_msg_open,
+    process_msg_sess_info,
+    process_rdma,
+    CloseFacts,
+    IoFacts,
+    OpenFacts,
+    SessionFacts as TraceFacts,
+    VersionFacts, //
 };
 
 use crate::{
@@ -242,12 +259,43 @@ impl Session {
         Ok(())
     }
 
+    fn trace(&self, message: &Message) {
+        match message {
+            Message::Open(open) => {
+                // The field holds the name and a terminator.
+                let path = CStr::from_bytes_until_nul(open.name.as_field()).unwrap_or(c"");
+                process_msg_open(|| OpenFacts {
+                    access: u8::from(open.mode),
+                    name: &self.name,
+                    path,
+                });
+            }
+            Message::Close(close) => process_msg_close(|| CloseFacts {
+                device_id: close.device_id,
+                name: &self.name,
+            }),
+            _ => {}
+        }
+    }
+
+    /// What is traced of the session itself.
+    fn facts(&self) -> TraceFacts<'_> {
+        TraceFacts {
+            depth: self
+                .depth
+                .checked_div(BUSY_PATHS)
+                .map_or(0, |depth| i32::try_from(depth).unwrap_or(i32::MAX)),
+            name: &self.name,
+        }
+    }
+
     /// Answers an open or close message. Process context, may sleep for long.
     fn control(self: &Arc<Self>, operation: Operation, message: &Message) {
         // Whatever is not an answer must not carry what the chunk held before.
         if operation.direction() == Direction::Read && operation.reply(&[]).is_err() {
             return;
         }
+        self.trace(message);
         let status = match message {
             // An answer that cannot be sent must not leave the device open.
             Message::Open(_) if !has_room(&operation, OPEN_RSP_LEN) => -errno::EINVAL,
@@ -345,9 +393,22 @@ impl UlpSession for Handle {
         match message {
             Message::Io(mut io) => {
                 // What an older client has in this place means nothing.
-                if self.0.version.load(Relaxed) < VERSION_WITH_PRIO {
+                let version = self.0.version.load(Relaxed);
+                if version < VERSION_WITH_PRIO {
                     io.prio = None;
                 }
+                process_rdma(|| IoFacts {
+                    name: &self.0.name,
+                    write: operation.direction() == Direction::Write,
+                    version: u8::try_from(version).unwrap_or(u8::MAX),
+                    device_id: io.device_id,
+                    sector: io.sector,
+                    flags: io.rw(),
+                    size: io.size,
+                    prio: io.prio.unwrap_or(0),
+                    data_len: operation.data_len(),
+                    usr_len: operation.user().len(),
+                });
                 let found = self
                     .0
                     .table
@@ -374,6 +435,9 @@ impl UlpSession for Handle {
         let mut control = session.control.lock();
         control.closed = true;
         if let Some(table) = session.table.set(None) {
+            if table.iter().next().is_some() {
+                destroy_sess(|| session.facts());
+            }
             for mapping in table.iter() {
                 mapping.close(&session.exports);
             }
@@ -384,6 +448,12 @@ impl UlpSession for Handle {
 /// Answers the greeting of a client with the version both speak.
 fn sess_info(session: &Session, operation: &Operation, info: &SessInfo) -> i32 {
     let ver = negotiate(info.ver);
+    process_msg_sess_info(|| VersionFacts {
+        agreed: ver,
+        client: info.ver,
+        server: VERSION_MAJOR,
+        name: &session.name,
+    });
     match operation.reply(&SessInfoRsp { ver }.to_bytes()) {
         Ok(()) => {
             session.version.store(u32::from(ver), Relaxed);
@@ -408,6 +478,7 @@ impl Sessions {
 impl Ulp for Sessions {
     fn connected(&self, facts: SessionFacts<'_>) -> Result<Arc<dyn UlpSession>> {
         let session = Session::new(&facts, &self.exports)?;
+        create_sess(|| session.facts());
         let handle: Arc<dyn UlpSession> = Arc::new(Handle(session), GFP_KERNEL)?;
         Ok(handle)
     }

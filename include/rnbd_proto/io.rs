@@ -174,10 +174,16 @@ impl Io {
             .skip(2)
             .u32(self.device_id)
             .u64(sector)
-            .u32(self.op as u32 | self.flags.to_wire())
+            .u32(self.rw())
             .u32(self.size)
             .u16(self.prio.unwrap_or(0))
             .finish()
+    }
+
+    /// Operation and flags as they are on the wire.
+    #[inline]
+    pub const fn rw(&self) -> u32 {
+        self.op as u32 | self.flags.to_wire()
     }
 
     /// Parses what follows the common header.

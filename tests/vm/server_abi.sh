@@ -41,6 +41,7 @@ check_eq "usage of force_close" "Usage: echo 1 > force_close" "$(cat $dev/sessio
 check_eq "usage of revalidate" "Usage: echo 1 > revalidate" "$(cat $dev/revalidate)"
 check_eq "io_mode" blockio "$(cat $dev/io_mode)"
 check_eq "identity of a disk that has none" "$(uname -n):ram0" "$(cat $dev/identity)"
+check_eq "the client shows it, too" "$(uname -n):ram0" "$(cat "/sys/block/$disk/rnbd/identity")"
 for text in 2 " 1" "1 " 11 ""; do
 	[ -z "$text" ] || check_write "force_close with '$text'" EINVAL $dev/sessions/s/force_close "$text"
 done
@@ -177,8 +178,59 @@ check "and shrink" wait_until 3 logged shrink "changed from 98304 to 32768 secto
 check_fails "behind the end nothing is read" direct if="/dev/$disk" of=/dev/null bs=4k count=1 skip=5000 iflag=direct
 check_write "revalidate with another word" EINVAL "$SRV/$name/revalidate" 2
 check_write "revalidate" ok "$SRV/$name/revalidate" 1
+check "map it for two clients" rnbd_map b "$loop" access_mode=ro
+second=$RNBD_DEV
+sectors() { [ "$(blockdev --getsz "/dev/$disk")" = "$1" ] && [ "$(blockdev --getsz "/dev/$second")" = "$1" ]; }
+for size in 24 64 8 32; do
+	truncate -s ${size}M /tmp/image && losetup -c "$loop"
+	check "both clients follow to $size MiB" wait_until 3 sectors $((size * 2048))
+done
+check "the disk works to its new end" direct if=/dev/zero of="/dev/$disk" bs=1M seek=31 count=1 oflag=direct
+echo 8192 >"/sys/block/$disk/rnbd/resize"
+check_eq "a size set by hand" 8192 "$(blockdev --getsz "/dev/$disk")"
+check_write "revalidate on the server" ok "$SRV/$name/revalidate" 1
+check "puts it right" wait_until 3 sectors 65536
+check "unmap" rnbd_unmap "$second"
+
+# --- IO in one piece --------------------------------------------------------------------------------------
+kib=$(cat "/sys/block/$disk/queue/max_hw_sectors_kb")
+writes() { awk '{ print $5, $7 }' "/sys/block/$name/stat"; }
+read -r ios0 sectors0 <<<"$(writes)"
+direct if=/dev/zero of="/dev/$disk" bs="${kib}k" count=16 oflag=direct
+read -r ios1 sectors1 <<<"$(writes)"
+check_eq "16 writes of $kib KiB arrive as they are" "16 $((16 * kib * 2))" "$((ios1 - ios0)) $((sectors1 - sectors0))"
 check "unmap" rnbd_unmap "$disk"
 losetup -d "$loop"
+
+# --- trace points -------------------------------------------------------------------------------------------
+mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+trace=/sys/kernel/tracing
+echo 1 >$trace/events/rnbd_srv/enable
+check_eq "events" "create_sess destroy_sess process_msg_close process_msg_open process_msg_sess_info process_rdma" \
+	"$(find $trace/events/rnbd_srv -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | paste -sd' ')"
+rnbd_map traced /dev/ram0 path=ip:10.0.0.1
+direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k seek=2 count=1 oflag=direct
+rnbd_unmap "$RNBD_DEV"
+echo 0 >$trace/events/rnbd_srv/enable
+# traced TEXT: whether the trace has a line with the text.
+traced() { grep -qF -- "$1" $trace/trace; }
+check "create_sess" traced "create_sess: sessname: traced qdepth: 512"
+check "process_msg_sess_info" traced "proto-ver 2 (clt-ver: 2, srv-ver: 2)"
+check "process_msg_open" traced "session='traced' path='/dev/ram0' access_mode=RW"
+check "process_rdma" traced "I/O req: sess: traced, type: WRITE, ver: 2, devid: 0, sector: 16, bsize: 4096, flags: 257, ioprio:"
+check "process_msg_close" traced "session='traced' device id='0'"
+
+# --- files that a client asks for ---------------------------------------------------------------------------
+truncate -s 8M /tmp/sparse
+row "directly there is no file" ENOTBLK "sessname=a path=ip:10.0.0.1 device_path=/tmp/sparse io_mode=blockio" "io_mode=fileio"
+check "io_mode=fileio" rnbd_map a /tmp/sparse io_mode=fileio
+check_eq "the client knows" fileio "$(cat "/sys/block/$RNBD_DEV/rnbd/io_mode")"
+check "it can be written" direct if=/dev/urandom of="/dev/$RNBD_DEV" bs=64k count=8 oflag=direct
+check "and is the file" cmp -n 524288 "/dev/$RNBD_DEV" /tmp/sparse
+truncate -s 12M /tmp/sparse
+longer() { [ "$(blockdev --getsz "/dev/$RNBD_DEV")" = 24576 ]; }
+check "the client follows when it grows" wait_until 3 longer
+rnbd_unmap "$RNBD_DEV"
 
 # --- regular files -----------------------------------------------------------------------------------------
 check "unload" rmmod rnbd_client rnbd_server
