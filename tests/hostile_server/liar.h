@@ -2,8 +2,8 @@
 /*
  * A server that behaves, up to one lie.
  *
- * The pieces of this program: server.c is an honest RTRS/RNBD server over
- * librdmacm, with a hook wherever a peer could be lied to; user.c is the user of
+ * The pieces of this program: server.c, serve.c and send.c are an honest RTRS/RNBD server
+ * over librdmacm, with a hook wherever a peer could be lied to; user.c is the user of
  * this host who maps the liar's device with the kernel's client and looks at what
  * he gets; cases_*.c are the lies; main.c runs them.
  *
@@ -26,6 +26,11 @@
 #define TX_LEN		(1u << 20)	/* ring that outgoing bytes live in */
 #define DISK_LEN	(4u << 20)	/* the exported device */
 #define SECTOR		512u
+#define SEND_DEPTH	512u		/* sends of a connection */
+/* What a completion is for; the top byte of its id. */
+#define WR_RECV		1ull
+#define WR_SEND		2ull
+#define WR_PROBE	3ull
 
 struct path;
 struct req;
@@ -189,6 +194,10 @@ void put_data(struct req *q);
 void respond(struct con *c, uint32_t chunk, int err, bool inv);
 struct con *service(void);
 struct path *last_path(void);
+bool is_read(const struct req *q);
+bool once(void);
+void fill(struct req *q);
+void count_probe(int status);
 
 /* The raw things a server can send. Each returns 0 if it was posted. */
 int say_write_imm(struct con *c, uint32_t imm);
@@ -225,6 +234,7 @@ int user_paths_put(struct user *u, const char *file, const char *text);
 bool user_path_state(struct user *u, const char *state);
 void step(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-extern const struct lie connect_lies[], info_lies[], io_lies[], path_lies[], rnbd_lies[];
+extern const struct lie connect_lies[], info_lies[], key_lies[], answer_lies[], carrier_lies[], end_lies[],
+	path_lies[], rnbd_lies[], again_lies[];
 
 #endif

@@ -44,7 +44,7 @@ struct options opt = {
 struct shared *sh;
 
 static const struct lie *const tables[] = {
-	connect_lies, info_lies, io_lies, path_lies, rnbd_lies,
+	connect_lies, info_lies, key_lies, answer_lies, carrier_lies, end_lies, path_lies, rnbd_lies, again_lies,
 };
 
 #define TABLES	(sizeof(tables) / sizeof(tables[0]))
