@@ -158,9 +158,11 @@ impl<O: Operations> Vtable<O> {
         // - The request and hence its queue are live, and `queuedata` is a valid `Inner<O>`.
         let queue = unsafe { (*(*(*rq).q).queuedata.cast::<Inner<O>>()).queue() };
         // SAFETY:
-        // - The private area was initialised with the tag set.
-        // - The field is atomic: the request's owner may write it at the same time.
-        let token = unsafe { (*(&raw const (*Pdu::of(rq)).token)).load(Relaxed) };
+        // - The private area was initialised with the tag set, and is aligned.
+        // - Only the address of the field is taken.
+        let token = unsafe { &raw const (*Pdu::of(rq)).token };
+        // SAFETY: as above; the field is atomic: the request's owner may write it at the same time.
+        let token = unsafe { &*token }.load(Relaxed);
         O::timed_out(queue, token);
         // The request ends in the ordinary way; until then blk-mq goes on watching it.
         bindings::blk_eh_timer_return_BLK_EH_RESET_TIMER

@@ -452,9 +452,12 @@ impl<O: Operations> Request<O> {
     pub fn set_token(&self, token: u32) {
         // SAFETY:
         // - By the invariant the request is live; its private area was initialised with
-        //   the tag set.
-        // - The field is atomic, and reached without a reference to its neighbours.
-        unsafe { (*(&raw const (*Pdu::of(self.rq.as_ptr())).token)).store(token, Relaxed) };
+        //   the tag set, and is aligned.
+        // - Only the address of the field is taken.
+        let field = unsafe { &raw const (*Pdu::of(self.rq.as_ptr())).token };
+        // SAFETY: as above; the field is atomic, and reached without a reference to its
+        // neighbours.
+        unsafe { &*field }.store(token, Relaxed);
     }
 
     /// The data of the disk the request is for.
