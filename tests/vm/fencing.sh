@@ -18,7 +18,10 @@ check "map over two paths" clt_map fence "$SLOW_DEV" 2
 disk=$RNBD_DEV
 [ -b "/dev/$disk" ] || bail "no disk appeared"
 check "both paths are up" wait_until 10 paths_up fence 2
-wait_until 10 eval '[ "$(slow_count held)" = 0 ]'
+for half in "$CLT_CLASS/fence" "$SRV_CLASS/fence"; do
+	clt_write "$half/heartbeat_interval_ms" 500
+	clt_write "$half/heartbeat_missed_max" 3
+done
 
 # fill LETTER OFFSET: 4 KiB of that letter, through the disk.
 fill() { head -c 4096 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=4k iflag=fullblock seek="$2" oflag=direct conv=notrunc status=none; }
@@ -55,6 +58,7 @@ late_write() {
 	check "$how: the other path is there" path_back fence 1 30
 	writes=$(slow_count writes)
 	cut_path "$how" 0
+	check "$how: the client knows" wait_until 60 path_is fence 0 disconnected
 	# Long enough for a replay that waits for nothing but a timer.
 	sleep 6
 	check_eq "$how: nothing was sent to the backend in the meantime" "$writes" "$(slow_count writes)"
@@ -91,7 +95,8 @@ late_read() {
 	slow pass
 	check "$how: the other path is there" path_back fence 1 30
 	cut_path "$how" 0
-	sleep 2
+	# What is still sent over it waits for the read.
+	check "$how: the client knows" wait_until 60 path_is fence 0 disconnected
 	# As many operations as the session has chunks: each of them is used again.
 	check "$how: other IO goes on" pattern --do_verify=0
 	slow release
