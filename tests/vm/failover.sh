@@ -9,7 +9,7 @@
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
 AI=${AI:-Y} TROUBLES=${TROUBLES:-4} POLICIES=${POLICIES:-"round-robin min-inflight min-latency"}
-KINDS=${KINDS:-"link netem clt-rdma srv-rdma disconnect reconnect srv-disconnect lossy"}
+KINDS=${KINDS:-"netem clt-rdma srv-rdma disconnect reconnect srv-disconnect lossy"}
 read -ra kinds <<<"$KINDS"
 
 modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Verified IO over two paths to another machine, while links are cut and the machine
+# Verified IO over two paths to another machine, while networks are cut and the machine
 # is frozen. Client and server may each be this project's or upstream's.
 # Environment: CLIENT=rust|c, SERVER=rust|c, TROUBLES (how many), FREEZE (seconds, 0 for none).
 
@@ -25,20 +25,15 @@ clt_write "$session/mpath_policy" round-robin
 for file in "$session/no_path_timeout" "/sys/block/$disk/rnbd/no_path_timeout"; do
 	[ ! -e "$file" ] || check "$file" clt_write "$file" -1
 done
-kinds=(link disconnect netem reconnect)
+kinds=(netem disconnect reconnect)
 # With upstream's client the death of all paths at once is the end of the IO.
-[ "$CLIENT" = c ] || [ "$FREEZE" = 0 ] || kinds=(link freeze disconnect netem reconnect)
+[ "$CLIENT" = c ] || [ "$FREEZE" = 0 ] || kinds=(netem freeze disconnect reconnect)
 
 RATE=${RATE:-60} load_start "/dev/$disk" --size=32m --iodepth=32
 for ((n = 0; n < TROUBLES; n++)); do
 	kind=${kinds[n % ${#kinds[@]}]} i=$((RANDOM % 2))
 	started=$SECONDS
 	case $kind in
-	link)
-		# Soft-RoCE does not survive what it sends without a carrier; see hearing in trouble.sh.
-		what="host_cmd link n$i off && sleep 4 && rdma link delete rxe$i && host_cmd link n$i on && sleep 0.5 &&
-			rdma link add rxe$i type rxe netdev net$i && wait_until 20 has_gid rxe$i $(printf '0a00:%02x02' "$i")"
-		;;
 	netem) what="tc qdisc add dev net$i root netem loss 100% && sleep 4 && tc qdisc del dev net$i root" ;;
 	freeze) what="host_cmd peer freeze && sleep $FREEZE && host_cmd peer thaw" ;;
 	*) what="trouble $kind fo $i 2" ;;

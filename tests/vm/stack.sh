@@ -28,6 +28,13 @@ left=$RNBD_DEV
 check "map the right side" map_over 1 right /dev/ram1
 right=$RNBD_DEV
 
+for name in left right; do
+	for half in "$CLT_CLASS/$name" "$SRV_CLASS/$name"; do
+		clt_write "$half/heartbeat_interval_ms" 500
+		clt_write "$half/heartbeat_missed_max" 3
+	done
+done
+
 # --- the tower ---------------------------------------------------------------------
 check "RAID1 of both" eval "mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal \
 	--metadata=1.2 --assume-clean /dev/$left /dev/$right 2>&1 | grep -v '^mdadm: array'; [ -b /dev/md0 ]"
@@ -60,11 +67,11 @@ for ((round = 0; round < ROUNDS; round++)); do
 	load_on /mnt/xfs "$((SECS + 30))" &
 	load=$!
 	sleep 2
-	check "$round: the $name side is lost" unplug "$i"
+	check "$round: the $name side is lost" cut "$i"
 	check "$round: md goes on without it" wait_until 90 grep -q 1 /sys/block/md0/md/degraded
 	check "$round: the load does not notice" kill -0 "$load"
 	sleep 2
-	check "$round: it comes back" plug "$i"
+	check "$round: it comes back" heal "$i"
 	check "$round: the path comes back" path_back "$name" "$i" 90
 	check "$round: the disk is open" wait_until 30 grep -qx open "/sys/block/$side/rnbd/state"
 	mdadm -q /dev/md0 --remove "/dev/$side" 2>/dev/null

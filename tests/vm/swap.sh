@@ -62,7 +62,7 @@ limited fio --name=back --directory=/mnt --size=20m --nrfiles=2 --numjobs=2 --rw
 	--verify=crc32c --fsync=64 --time_based --runtime="$SECS" --eta=never --do_verify=1 >/tmp/back.log 2>&1 &
 writer=$!
 sleep $((SECS / 3 + 1))
-check "a path goes during write-back" trouble link swap 1 3
+check "a path goes during write-back" trouble netem swap 1 3
 check "and comes back" path_back swap 1 60
 check "the writer ends" timeout $((SECS * 10 + 180)) tail --pid="$writer" -f /dev/null
 wait "$writer" || { cat /tmp/back.log; false; }

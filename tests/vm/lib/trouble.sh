@@ -100,12 +100,11 @@ path_back() {
 trouble() {
 	local kind=$1 session=$2 i=$3 seconds=$4 host dir
 	case $kind in
-	link)
-		# The carrier goes, and both hosts are told.
-		unplug "$i" && sleep "$seconds" && plug "$i" && hearing "$i"
-		;;
 	netem)
-		# Nothing passes, and nobody is told.
+		# Nothing passes, and nobody is told. A carrier that is lost would be told; but soft-RoCE does
+		# not survive a management datagram that it sends meanwhile: its queue pair for them fails,
+		# the device hears of no connection any more, from whomever (see datagrams_pass), and
+		# "rdma link delete" hangs.
 		cut "$i" && sleep "$seconds" && heal "$i"
 		;;
 	lossy)
@@ -135,20 +134,6 @@ trouble() {
 		return 1
 		;;
 	esac
-}
-
-# hearing I: both ends of network I can connect again. Soft-RoCE does not survive a management
-# datagram sent without a carrier: that queue pair fails, the datagrams that it was to receive
-# are gone with it, and the device hears of no connection any more, from whomever. Then both
-# devices are made anew, as one would swap a broken adapter.
-hearing() {
-	local host
-	datagrams_pass "$1" && return
-	note "soft-RoCE on network $1 is deaf: new devices"
-	for host in srv clt; do
-		rdma_gone "$1" "$host" && rdma_back "$1" "$host" && wait_gids "$host" "$1" || return 1
-	done
-	datagrams_pass "$1"
 }
 
 # datagrams_pass I: programs can connect over network I; none of our modules has a part in that.
