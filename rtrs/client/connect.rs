@@ -180,17 +180,23 @@ pub(crate) fn known(live: &Live) -> Known {
     }
 }
 
-/// Milliseconds that are left for a connection.
-struct Deadline(u64);
+/// Until when a connection has to be there, and whether it is still wanted.
+struct Deadline<'a> {
+    end_ms: u64,
+    wanted: &'a dyn Fn() -> Result,
+}
 
-impl Deadline {
-    fn after_ms(ms: u32) -> Self {
-        Self(time::now_ms().saturating_add(u64::from(ms)))
+impl<'a> Deadline<'a> {
+    fn after_ms(ms: u32, wanted: &'a dyn Fn() -> Result) -> Self {
+        Self {
+            end_ms: time::now_ms().saturating_add(u64::from(ms)),
+            wanted,
+        }
     }
 
-    fn left_ms(&self) -> Result<u32> {
-        match u32::try_from(self.0.saturating_sub(time::now_ms())) {
-            Ok(left) if left > 0 => Ok(left),
+    fn left(&self) -> Result<cm::Limit<'a>> {
+        match u32::try_from(self.end_ms.saturating_sub(time::now_ms())) {
+            Ok(left) if left > 0 => Ok(cm::Limit::new(left, self.wanted)),
             _ => Err(error(errno::ETIMEDOUT)),
         }
     }
@@ -205,7 +211,8 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     let mut contexts = KVec::with_capacity(usize::from(total), GFP_KERNEL)?;
 
     let first = Connection::new(path.clone(), 0)?;
-    let deadline = Deadline::after_ms(CONNECT_TIMEOUT_MS);
+    let wanted = || path.still_connecting();
+    let deadline = Deadline::after_ms(CONNECT_TIMEOUT_MS, &wanted);
     let resolved = resolve(path, &deadline)?;
     if !resolved.info().mem_mgt_extensions {
         pr_warn!(
@@ -239,7 +246,7 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
             .map(|request| request.offer(params::features()))
             .map_err(|error| kernel_ext::error::error(error.errno()))
     };
-    let prepared = resolved.prepare(first.clone(), &pd, &service, deadline.left_ms()?)?;
+    let prepared = resolved.prepare(first.clone(), &pd, &service, deadline.left()?)?;
     let (qp, agreed) = connect(prepared, &request(0)?, &deadline)?;
     connections.push(qp)?;
     contexts.push(first, GFP_KERNEL)?;
@@ -267,7 +274,7 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     for cid in 1..total {
         path.still_connecting()?;
         let context = Connection::new(path.clone(), cid)?;
-        let deadline = Deadline::after_ms(CONNECT_TIMEOUT_MS);
+        let deadline = Deadline::after_ms(CONNECT_TIMEOUT_MS, &wanted);
         let resolved = resolve(path, &deadline)?;
         let cpu = u32::from(cid).wrapping_sub(1).checked_rem(io_connections);
         let config = QpConfig {
@@ -279,7 +286,7 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
             },
             ..io
         };
-        let prepared = resolved.prepare(context.clone(), &pd, &config, deadline.left_ms()?)?;
+        let prepared = resolved.prepare(context.clone(), &pd, &config, deadline.left()?)?;
         let (qp, answer) = connect(prepared, &request(cid)?, &deadline)?;
         connections.push(qp)?;
         contexts.push(context, GFP_KERNEL)?;
@@ -298,9 +305,9 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     })
 }
 
-fn resolve(path: &Path, deadline: &Deadline) -> Result<cm::Resolved> {
+fn resolve(path: &Path, deadline: &Deadline<'_>) -> Result<cm::Resolved> {
     let (src, dst) = path.endpoints();
-    cm::resolve(path.session().net(), src.as_ref(), dst, deadline.left_ms()?)
+    cm::resolve(path.session().net(), src.as_ref(), dst, deadline.left()?)
 }
 
 /// Elements of a send in a queue of `send_wr` entries: as many as device and one post can
@@ -328,9 +335,9 @@ fn region_pages(info: &DeviceInfo) -> u32 {
 fn connect(
     prepared: cm::Prepared<Connection>,
     request: &ConnectRequest,
-    deadline: &Deadline,
+    deadline: &Deadline<'_>,
 ) -> Result<(Arc<QueuePair<Connection>>, Agreed)> {
-    let (qp, data) = match prepared.connect(&request.to_bytes(), deadline.left_ms()?) {
+    let (qp, data) = match prepared.connect(&request.to_bytes(), deadline.left()?) {
         Ok(connected) => connected,
         Err(ConnectError::Rejected {
             consumer_defined,

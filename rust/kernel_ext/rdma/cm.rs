@@ -47,6 +47,8 @@ use kernel::{
 };
 use rdma_bindings as c;
 
+pub use super::mailbox::Limit;
+
 pub use super::listener::{
     Accept,
     Deferred,
@@ -182,7 +184,7 @@ pub struct Resolved {
     dst: SockAddr,
 }
 
-/// Resolves an address in a network namespace to a device, waiting at most `timeout_ms`. Sleeps.
+/// Resolves an address in a network namespace to a device, waiting as long as `limit` says. Sleeps.
 ///
 /// The connection keeps the namespace until it is gone. GIDs mean the same in all namespaces; who
 /// listens for them in the initial one is found from all of them.
@@ -191,16 +193,17 @@ pub struct Resolved {
 ///
 /// `EHOSTUNREACH`, `ETIMEDOUT`, `ERESTARTSYS`, `ENODEV`, `EINVAL` (no address, or families that do
 /// not match), or what the connection manager says.
-pub fn resolve(
+pub fn resolve<'l>(
     net: &Namespace,
     src: Option<&SockAddr>,
     dst: &SockAddr,
-    timeout_ms: u32,
+    limit: impl Into<Limit<'l>>,
 ) -> Result<Resolved> {
-    let end = time::now_ms().saturating_add(u64::from(timeout_ms));
-    let mut left = timeout_ms;
+    let limit = limit.into();
+    let end = time::now_ms().saturating_add(u64::from(limit.ms()));
+    let mut left = limit.ms();
     loop {
-        let result = resolve_once(net, src, dst, left.min(RESOLVE_SLICE_MS));
+        let result = resolve_once(net, src, dst, limit.with_ms(left.min(RESOLVE_SLICE_MS)));
         if !matches!(&result, Err(e) if *e == error(errno::ETIMEDOUT)) {
             return result;
         }
@@ -216,7 +219,7 @@ fn resolve_once(
     net: &Namespace,
     src: Option<&SockAddr>,
     dst: &SockAddr,
-    timeout_ms: u32,
+    limit: Limit<'_>,
 ) -> Result<Resolved> {
     let space = match dst.family() {
         Family::V4 | Family::V6 => c::rdma_ucm_port_space_RDMA_PS_TCP,
@@ -245,11 +248,14 @@ fn resolve_once(
             id.raw(),
             src_ptr.cast::<k::sockaddr>(),
             (&raw const dst_storage).cast::<k::sockaddr>(),
-            timeout_ms as c_ulong,
+            limit.ms() as c_ulong,
         )
     })?;
     // The connection manager keeps the time; this is for a connection manager that does not.
-    match id.mailbox().wait(timeout_ms.saturating_add(RESOLVE_SLICE_MS))? {
+    match id
+        .mailbox()
+        .wait(limit.with_ms(limit.ms().saturating_add(RESOLVE_SLICE_MS)))?
+    {
         Outcome::AddrResolved => {}
         _ => return Err(error(errno::ECONNRESET)),
     }
@@ -281,24 +287,25 @@ impl Resolved {
         self.id.port_num()
     }
 
-    /// Creates the queue pair and resolves the route, waiting at most `timeout_ms`. Sleeps.
+    /// Creates the queue pair and resolves the route, waiting as long as `limit` says. Sleeps.
     ///
     /// # Errors
     ///
     /// `EINVAL` if `pd` is of another device, `ENOMEM`, `EHOSTUNREACH`, `ETIMEDOUT`, `ERESTARTSYS`,
     /// `ECONNRESET`, `ENODEV`, or the errno of the driver.
-    pub fn prepare<C: Context>(
+    pub fn prepare<'l, C: Context>(
         self,
         ctx: Arc<C>,
         pd: &Arc<Pd>,
         cfg: &QpConfig,
-        timeout_ms: u32,
+        limit: impl Into<Limit<'l>>,
     ) -> Result<Prepared<C>> {
+        let limit = limit.into();
         let prepared = Prepared::new(&self.id, ctx, pd, cfg, (self.src, self.dst))?;
         self.id.mailbox().arm()?;
         // SAFETY: the id is valid; that its address is resolved is what `self` stands for.
-        to_result(unsafe { c::rdma_resolve_route(self.id.raw(), timeout_ms as c_ulong) })?;
-        match self.id.mailbox().wait(timeout_ms)? {
+        to_result(unsafe { c::rdma_resolve_route(self.id.raw(), limit.ms() as c_ulong) })?;
+        match self.id.mailbox().wait(limit)? {
             Outcome::RouteResolved => Ok(prepared),
             _ => Err(error(errno::ECONNRESET)),
         }
@@ -369,7 +376,7 @@ impl<C: Context> Prepared<C> {
         self.qp.recv_wr()
     }
 
-    /// Connects, waiting at most `timeout_ms` for the peer's answer, and returns the queue pair and
+    /// Connects, waiting as long as `limit` says for the peer's answer, and returns the queue pair and
     /// the peer's private data. Sleeps.
     ///
     /// `private` may have up to 56 bytes. `lost` of the context may be called before this returns.
@@ -378,10 +385,10 @@ impl<C: Context> Prepared<C> {
     ///
     /// See [`ConnectError`].
     #[allow(clippy::result_large_err)]
-    pub fn connect(
+    pub fn connect<'l>(
         self,
         private: &[u8],
-        timeout_ms: u32,
+        limit: impl Into<Limit<'l>>,
     ) -> Result<(Arc<QueuePair<C>>, PrivateData), ConnectError> {
         let mut param = conn_param(private)?;
         param.retry_count = RETRY_COUNT;
@@ -394,7 +401,7 @@ impl<C: Context> Prepared<C> {
             unsafe { guard.observe(Some(observer)) };
             guard.connect(&mut param)?;
         }
-        match self.id.mailbox().wait(timeout_ms)? {
+        match self.id.mailbox().wait(limit.into())? {
             Outcome::Established(data) => Ok((self.qp, data)),
             Outcome::Rejected {
                 consumer_defined,

@@ -19,6 +19,43 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Milliseconds between two questions whether an outcome is still wanted.
+const WANTED_SLICE_MS: u32 = 200;
+
+/// How long to wait for a step of connecting.
+#[derive(Clone, Copy)]
+pub struct Limit<'a> {
+    ms: u32,
+    wanted: Option<&'a dyn Fn() -> Result>,
+}
+
+impl<'a> Limit<'a> {
+    /// At most `ms` milliseconds, and only as long as `wanted` gives no error; it is asked several
+    /// times a second, in process context, and its error is what the step fails with.
+    pub fn new(ms: u32, wanted: &'a dyn Fn() -> Result) -> Self {
+        Self {
+            ms,
+            wanted: Some(wanted),
+        }
+    }
+
+    /// The milliseconds.
+    pub(super) fn ms(&self) -> u32 {
+        self.ms
+    }
+
+    /// The same with other milliseconds.
+    pub(super) fn with_ms(self, ms: u32) -> Self {
+        Self { ms, ..self }
+    }
+}
+
+impl From<u32> for Limit<'_> {
+    fn from(ms: u32) -> Self {
+        Self { ms, wanted: None }
+    }
+}
+
 /// What a thread waits for.
 pub(super) enum Outcome {
     /// The address is resolved; the id is bound to a device.
@@ -91,10 +128,21 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT`, `ERESTARTSYS`, or the errno of the event that ended the id.
-    pub(super) fn wait(&self, timeout_ms: u32) -> Result<Outcome> {
+    /// `ETIMEDOUT`, `ERESTARTSYS`, the errno of the event that ended the id, or that of the one who
+    /// does not want the outcome any more.
+    pub(super) fn wait(&self, limit: Limit<'_>) -> Result<Outcome> {
+        let mut left = limit.ms;
         loop {
-            let in_time = self.arrived.wait_interruptible_timeout(timeout_ms)?;
+            let slice = match limit.wanted {
+                Some(wanted) => {
+                    wanted()?;
+                    left.min(WANTED_SLICE_MS)
+                }
+                None => left,
+            };
+            let arrived = self.arrived.wait_interruptible_timeout(slice)?;
+            left = left.saturating_sub(slice);
+            let in_time = arrived || left > 0;
             let mut state = self.state.lock();
             if let Some(outcome) = state.outcome.take() {
                 return Ok(outcome);
