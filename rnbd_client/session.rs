@@ -364,8 +364,8 @@ impl Session {
         let entry = self.completions.entry(index).ok_or(EINVAL)?;
         entry.control.put(exchange);
         let sent = match carrier {
-            Carrier::Read(_) => self.transport.read(permit, message, true, 0),
-            Carrier::Write => self.transport.write(permit, message, false, 0),
+            Carrier::Read(_) => self.transport.read(permit, message, true),
+            Carrier::Write => self.transport.write(permit, message, false),
         };
         sent.map_err(|(permit, e)| {
             drop(entry.control.take());
@@ -393,12 +393,10 @@ impl Session {
         entry.owner.store(request.queue().index, Relaxed);
         entry.started_ns.store(now_ns().max(1), Relaxed);
         drop(entry.io.put(request));
-        // Not to be held by the transport when the last path is gone: the message names the
-        // device by a number that the next session of the server may give to another one.
         let sent = if read {
-            self.transport.read(permit, message, data, 0)
+            self.transport.read(permit, message, data)
         } else {
-            self.transport.write(permit, message, data, 0)
+            self.transport.write(permit, message, data)
         };
         let Err((permit, e)) = sent else {
             return Ok(());

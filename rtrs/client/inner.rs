@@ -65,8 +65,7 @@ use rtrs_logic::{
     reconnect::{
         MaxAttempts,
         Schedule, //
-    },
-    wreck::NoPathTimeout, //
+    }, //
 };
 use rtrs_proto::{
     limits::MAX_PATHS,
@@ -79,7 +78,6 @@ use rtrs_proto::{
 use crate::{
     context::Context,
     live::Live,
-    outage::Outage,
     path::Path,
     permit::{
         Permit,
@@ -148,13 +146,10 @@ pub(crate) struct Inner {
     policy: AtomicEnum<Policy>,
     /// How patient its paths are.
     heartbeat: Arc<heartbeat::Settings>,
-    /// How long requests may wait without a path, in seconds as the administrator says it.
-    no_path_timeout: Atomic<i32>,
     /// The least of all paths; grows never.
     max_segments: Atomic<u32>,
     /// Nothing is kept any more.
     closing: Atomic<bool>,
-    outage: Outage,
     /// The permits, once they are made.
     pool: SetOnce<Arc<Pool>>,
     /// What lost paths left behind, as long as the server may work on it. Its room is made
@@ -216,10 +211,8 @@ impl Inner {
                 max_reconnects: Atomic::new(max.get()),
                 policy: AtomicEnum::new(Policy::default()),
                 heartbeat,
-                no_path_timeout: Atomic::new(NoPathTimeout::DEFAULT.get()),
                 max_segments: Atomic::new(rtrs_proto::limits::MAX_SEGMENTS),
                 closing: Atomic::new(false),
-                outage: Outage::none(),
                 pool: SetOnce::new(),
                 wrecks <- new_irq_spinlock!(wrecks, "rtrs_client::wrecks"),
                 changed <- WaitQueue::new(),
@@ -284,21 +277,6 @@ impl Inner {
         self.closing.load(Relaxed)
     }
 
-    /// How long there has been no path, or the user has not said that requests may go
-    /// again. Any context.
-    #[inline]
-    pub(crate) fn outage_ms(&self) -> Option<u64> {
-        self.outage.ms()
-    }
-
-    /// The user says that requests may go. Sleeps.
-    pub(crate) fn end_outage(&self) {
-        let control = self.control.lock();
-        if control.up > 0 {
-            self.outage.end();
-        }
-    }
-
     /// Where one waits for other states of wrecks and paths.
     pub(crate) fn changed(&self) -> &WaitQueue {
         &self.changed
@@ -325,16 +303,6 @@ impl Inner {
     pub(crate) fn find_wreck(&self, wanted: impl Fn(&Wreck) -> bool) -> Option<Arc<Wreck>> {
         let wrecks = self.wrecks.lock();
         wrecks.iter().find(|wreck| wanted(wreck)).cloned()
-    }
-
-    pub(crate) fn no_path_timeout(&self) -> NoPathTimeout {
-        NoPathTimeout::new(self.no_path_timeout.load(Relaxed)).unwrap_or(NoPathTimeout::DEFAULT)
-    }
-
-    /// Also applies to requests that wait already.
-    pub(crate) fn set_no_path_timeout(self: &Arc<Self>, timeout: NoPathTimeout) {
-        self.no_path_timeout.store(timeout.get(), Relaxed);
-        self.kick();
     }
 
     /// The port of paths that are added.
@@ -438,7 +406,6 @@ impl Inner {
         live.counted_up.store(false, Relaxed);
         control.up = control.up.saturating_sub(1);
         if control.announced && control.up == 0 {
-            self.outage.begin();
             self.ulp.link(LinkEvent::Down);
         }
     }
@@ -455,26 +422,6 @@ impl Inner {
         synchronize_rcu();
         drop(old);
         Ok(())
-    }
-
-    /// Sends a request over one of the paths, or keeps it until there is one if it may
-    /// wait. Any context.
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        operation: &Operation<'_>,
-        permit: Permit,
-    ) -> Result<(), Refused> {
-        // Covers the look at `closing`, too: whoever closes waits for us.
-        let _reading = rcu::read_lock();
-        if self.is_barred(permit.kind(), operation.hold_ms) {
-            return self.keep(operation, permit);
-        }
-        match self.send(operation, permit, false) {
-            Err((permit, reason)) if reason == error(errno::ECONNABORTED) => {
-                self.keep(operation, permit)
-            }
-            result => result,
-        }
     }
 
     /// Sends a request over one of the paths. Any context.

@@ -53,8 +53,6 @@ pub(crate) struct Operation<'a> {
     pub(crate) user: &'a [u8],
     /// Whether the permit's table is to be transferred.
     pub(crate) data: bool,
-    /// Milliseconds that it may wait for a path, or one of the special values.
-    pub(crate) hold_ms: u32,
 }
 
 /// Room for the elements of one request; too much for the stack of a deep writer.

@@ -115,8 +115,6 @@ enum Load {
         usr_len: usize,
         /// Whether memory is transferred.
         data: bool,
-        /// How long it may wait without a path.
-        hold_ms: u32,
     },
     /// A fence for this wreck, in the place of a request that waits.
     Fence(Arc<Wreck>),
@@ -244,7 +242,6 @@ impl Slot {
                 direction: operation.direction,
                 usr_len: operation.user.len(),
                 data,
-                hold_ms: operation.hold_ms,
             },
             cid,
             stage: match plan.is_bare_write() {
@@ -439,7 +436,6 @@ impl Slot {
                 direction,
                 usr_len,
                 data,
-                hold_ms,
             } => {
                 let pool = ticket.pool.clone();
                 let held = Held {
@@ -448,8 +444,7 @@ impl Slot {
                     direction,
                     usr_len,
                     data,
-                    hold_ms,
-                    wreck: Some(live.wreck.clone()),
+                    wreck: live.wreck.clone(),
                     carries_fence: false,
                 };
                 let moored = match pool.berth(chunk.index()) {
@@ -459,9 +454,7 @@ impl Slot {
                 // The berth is that of the permit, which was here; so there is room.
                 if let Err(held) = moored {
                     let (permit, wreck) = held.into_permit();
-                    if let Some(wreck) = wreck {
-                        wreck.soil();
-                    }
+                    wreck.soil();
                     live.ulp().complete(permit, -errno::ECONNABORTED);
                 }
                 true

@@ -30,7 +30,6 @@ mod context;
 mod fault;
 mod inner;
 mod live;
-mod outage;
 mod params;
 mod path;
 mod permit;
@@ -49,13 +48,7 @@ pub use permit::{
     Kind,
     Permit, //
 };
-pub use session::{
-    Limits,
-    OpenParams,
-    Session,
-    HOLD_FOR_EVER,
-    HOLD_SESSION, //
-};
+pub use session::{Limits, OpenParams, Session};
 pub use ulp::{
     LinkEvent,
     Ulp, //

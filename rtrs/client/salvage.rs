@@ -40,7 +40,6 @@ use kernel_ext::{
 use rtrs_logic::wreck::{
     Event,
     Facts,
-    Hold,
     Verdict,
     Wreck as State, //
 };
@@ -61,10 +60,6 @@ use crate::{
     },
     plan::Operation,
     request::Refused,
-    session::{
-        HOLD_FOR_EVER,
-        HOLD_SESSION, //
-    },
     wreck::{
         Held,
         Place,
@@ -90,7 +85,6 @@ struct View {
     closing: bool,
     path: bool,
     grace_ms: u64,
-    outage_ms: Option<u64>,
     fence: bool,
 }
 
@@ -99,79 +93,6 @@ impl Inner {
     pub(crate) fn kick(self: &Arc<Self>) {
         if !self.is_closing() {
             let _ = self.context().queue().enqueue::<_, 0>(self.clone());
-        }
-    }
-
-    /// How long a request may wait without a path.
-    pub(crate) fn hold(&self, hold_ms: u32) -> Hold {
-        match hold_ms {
-            0 => Hold::No,
-            HOLD_FOR_EVER => Hold::Ever,
-            HOLD_SESSION => self.no_path_timeout().hold(),
-            ms => Hold::For(u64::from(ms)),
-        }
-    }
-
-    /// Whether requests of this kind have to wait although there may be a path: after an
-    /// outage the user has to tell the server first what it forgot.
-    #[inline]
-    pub(crate) fn is_barred(&self, kind: Kind, hold_ms: u32) -> bool {
-        hold_ms != 0
-            && kind != Kind::Admin
-            && self.outage_ms().is_some()
-            && self.hold(hold_ms) != Hold::No
-    }
-
-    /// Keeps a request that no path has taken until one does; refuses it if it may not
-    /// wait. In an RCU section, any context.
-    pub(crate) fn keep(
-        self: &Arc<Self>,
-        operation: &Operation<'_>,
-        permit: Permit,
-    ) -> Result<(), Refused> {
-        let refuse = |permit| Err((permit, error(errno::ECONNABORTED)));
-        let waits = match (self.hold(operation.hold_ms), self.outage_ms()) {
-            (Hold::No, _) => false,
-            (Hold::For(limit), Some(gone)) => gone < limit,
-            (Hold::For(_), None) | (Hold::Ever, _) => true,
-        };
-        let Some(pool) = self.pool() else {
-            return refuse(permit);
-        };
-        if !waits || self.is_closing() {
-            return refuse(permit);
-        }
-        let data = operation.data && permit.bytes() != 0;
-        let (ticket, table) = permit.into_parts();
-        let index = ticket.chunk.index();
-        let held = Held {
-            ticket,
-            table,
-            direction: operation.direction,
-            usr_len: operation.user.len(),
-            data,
-            hold_ms: operation.hold_ms,
-            wreck: None,
-            carries_fence: false,
-        };
-        let user = |header: &mut [u8]| {
-            for (to, from) in header.iter_mut().zip(operation.user) {
-                *to = *from;
-            }
-            Ok(())
-        };
-        let moored = match pool.berth(index) {
-            Some(berth) => berth.moor(held, user),
-            None => Err(held),
-        };
-        match moored {
-            Ok(()) => {
-                // If a path came up before the request was in its berth, nobody has seen it.
-                self.kick();
-                Ok(())
-            }
-            // Only a header that is too long gets here.
-            Err(held) => Err((held.into_permit().0, error(errno::EMSGSIZE))),
         }
     }
 
@@ -184,7 +105,6 @@ impl Inner {
             closing: self.is_closing(),
             path: self.is_connected(),
             grace_ms: u64::from(params::failover_hold_ms()),
-            outage_ms: self.outage_ms(),
             fence: self.features().has(Features::FENCE),
         };
         let mut again: Option<u64> = None;
@@ -211,29 +131,21 @@ impl Inner {
         let Some(held) = &place.held else {
             return Found::Nothing;
         };
-        let mut later = None;
-        if let Some(wreck) = &held.wreck {
-            later = self.prove(wreck, view);
-        }
-        let safe = held.wreck.as_ref().is_none_or(|wreck| wreck.is_over());
+        let mut later = self.prove(&held.wreck, view);
+        let safe = held.wreck.is_over();
         let facts = Facts {
             closing: view.closing,
             carries_fence: held.carries_fence,
             expired: pool.is_expired(index),
             safe,
-            waited_ms: held.wreck.as_ref().map_or(0, |wreck| wreck.age_ms()),
+            waited_ms: held.wreck.age_ms(),
             grace_ms: view.grace_ms,
             path: view.path,
-            barred: self.is_barred(held.ticket.kind, held.hold_ms),
-            outage_ms: view.outage_ms,
-            hold: self.hold(held.hold_ms),
         };
         let end = |place: &mut Place, status| match place.held.take() {
             Some(held) => {
                 let (permit, wreck) = held.into_permit();
-                if let Some(wreck) = wreck {
-                    wreck.soil();
-                }
+                wreck.soil();
                 Found::End(permit, status)
             }
             None => Found::Nothing,
@@ -283,7 +195,6 @@ impl Inner {
             direction,
             usr_len,
             data,
-            hold_ms,
             wreck,
             ..
         } = request;
@@ -291,10 +202,8 @@ impl Inner {
             direction,
             user: user.get(..usr_len).unwrap_or(&[]),
             data,
-            hold_ms,
         };
-        let replay = wreck.is_some();
-        match self.send(&operation, Permit::new(ticket, table), replay) {
+        match self.send(&operation, Permit::new(ticket, table), true) {
             Ok(()) => Found::Nothing,
             Err((permit, reason)) if reason == EAGAIN || reason == error(errno::ECONNABORTED) => {
                 let (ticket, table) = permit.into_parts();
@@ -304,7 +213,6 @@ impl Inner {
                     direction,
                     usr_len,
                     data,
-                    hold_ms,
                     wreck,
                     carries_fence: false,
                 });
@@ -318,7 +226,7 @@ impl Inner {
     /// the path that carried it. Answers when to try again if that did not work.
     fn fence_from(self: &Arc<Self>, place: &mut Place) -> Option<u64> {
         let held = place.held.as_mut()?;
-        let wreck = held.wreck.as_ref()?;
+        let wreck = &held.wreck;
         if let patience @ 1.. = wreck.patience_ms() {
             return Some(patience);
         }
@@ -466,12 +374,6 @@ impl Inner {
             }
         }
         // Unless it is without a path already.
-        self.kick();
-    }
-
-    /// See [`Session::resume`](crate::Session::resume).
-    pub(crate) fn resume(self: &Arc<Self>) {
-        self.end_outage();
         self.kick();
     }
 }

@@ -38,12 +38,6 @@ use crate::{
     ulp::Ulp,
 };
 
-/// Of a request without a path: wait as long as it takes.
-pub const HOLD_FOR_EVER: u32 = u32::MAX;
-/// Of a request without a path: wait as long as the administrator says in the session's
-/// file `no_path_timeout`; by default not at all.
-pub const HOLD_SESSION: u32 = u32::MAX - 1;
-
 /// What opening a session needs to know.
 pub struct OpenParams<'a> {
     /// The name that the session has on both sides; taken only once per machine.
@@ -164,14 +158,6 @@ impl Session {
         self.inner.expire(index);
     }
 
-    /// After [`LinkEvent::Up`](crate::LinkEvent::Up): the server knows again what the user
-    /// told it (version, open devices), so requests of kind [`Kind::Io`] that were held
-    /// during the outage may go. Process context; not from within
-    /// [`Ulp::link`](crate::Ulp::link).
-    pub fn resume(&self) {
-        self.inner.resume();
-    }
-
     /// Takes a permit if one is free. Any context.
     #[inline]
     pub fn permit(&self, kind: Kind) -> Option<Permit> {
@@ -185,32 +171,18 @@ impl Session {
 
     /// Asks the server to read: with `data`, into the memory in the permit's table.
     ///
-    /// `user` is copied. `hold_ms` is how long the request may wait while there is no path,
-    /// counted from when the last one went: 0 not at all, [`HOLD_FOR_EVER`],
-    /// [`HOLD_SESSION`] or milliseconds. Any context; never sleeps. On success the request
-    /// ends with [`Ulp::complete`], on failure the permit comes back: `ECONNABORTED`
-    /// without a path, `EAGAIN` if a queue is full for the moment, `EMSGSIZE` if header or
-    /// data exceed their limits, `EINVAL` for memory that cannot be registered.
-    pub fn read(
-        &self,
-        permit: Permit,
-        user: &[u8],
-        data: bool,
-        hold_ms: u32,
-    ) -> Result<(), (Permit, Error)> {
-        self.request(Direction::Read, permit, user, data, hold_ms)
+    /// `user` is copied. Any context; never sleeps. On success the request ends with
+    /// [`Ulp::complete`], on failure the permit comes back: `ECONNABORTED` without a
+    /// path, `EAGAIN` if a queue is full for the moment, `EMSGSIZE` if header or data
+    /// exceed their limits, `EINVAL` for memory that cannot be registered.
+    pub fn read(&self, permit: Permit, user: &[u8], data: bool) -> Result<(), (Permit, Error)> {
+        self.request(Direction::Read, permit, user, data)
     }
 
     /// Asks the server to write: with `data`, what is in the memory of the permit's
     /// table. Otherwise as [`Self::read`].
-    pub fn write(
-        &self,
-        permit: Permit,
-        user: &[u8],
-        data: bool,
-        hold_ms: u32,
-    ) -> Result<(), (Permit, Error)> {
-        self.request(Direction::Write, permit, user, data, hold_ms)
+    pub fn write(&self, permit: Permit, user: &[u8], data: bool) -> Result<(), (Permit, Error)> {
+        self.request(Direction::Write, permit, user, data)
     }
 
     /// Handles what the poll connections for `queue` (taken modulo how many there are) have
@@ -228,15 +200,13 @@ impl Session {
         permit: Permit,
         user: &[u8],
         data: bool,
-        hold_ms: u32,
     ) -> Result<(), Refused> {
         let operation = Operation {
             direction,
             user,
             data,
-            hold_ms,
         };
-        self.inner.submit(&operation, permit)
+        self.inner.send(&operation, permit, false)
     }
 }
 

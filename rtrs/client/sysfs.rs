@@ -32,8 +32,7 @@ use rtrs_logic::{
     stats::{
         self,
         Latency, //
-    },
-    wreck::NoPathTimeout, //
+    }, //
 };
 use rtrs_proto::{
     limits::MAX_PATHS,
@@ -267,21 +266,6 @@ impl Files for SessionFiles {
                 Ok(())
             },
             |files, text, _| files.add_path(text),
-        ),
-        File::read_write(
-            c"no_path_timeout",
-            |files, page| {
-                page.emit(fmt!("{}\n", Show(files.session.no_path_timeout())));
-                Ok(())
-            },
-            |files, text, _| {
-                let timeout = decimal(text).and_then(|s| NoPathTimeout::new(s).ok_or(EINVAL));
-                let timeout = timeout.inspect_err(|_| {
-                    warn_limited!("no_path_timeout must be a number of seconds, or -1 for ever\n")
-                })?;
-                files.session.set_no_path_timeout(timeout);
-                Ok(())
-            },
         ),
     ];
 }

@@ -8,11 +8,9 @@ use crate::Permit;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkEvent {
     /// The first path came up again; requests are accepted. The server may have forgotten
-    /// everything: the user has to tell it anew, from a work item of its own, and then call
-    /// [`Session::resume`](crate::Session::resume).
+    /// everything: the user has to tell it anew.
     Up,
-    /// The last path went down; its requests have been failed, or wait for another one if
-    /// they may.
+    /// The last path went down; its requests have been failed.
     Down,
 }
 
@@ -23,8 +21,8 @@ pub trait Ulp: Send + Sync {
     /// A request has ended. Called exactly once for each that was accepted, possibly
     /// before the submitting call returns.
     ///
-    /// `status` is 0 or a negative errno: the server's, `-ECONNABORTED` if all paths were
-    /// lost for longer than the request may wait, and nobody knows whether it was executed,
+    /// `status` is 0 or a negative errno: the server's, `-ECONNABORTED` if the last path was
+    /// lost and nobody knows whether the request was executed,
     /// or `-ETIMEDOUT` after [`Session::expire`](crate::Session::expire). The data of a read is
     /// in the pages of the permit's table, and nobody else touches them any more.
     ///

@@ -4,8 +4,7 @@
 //!
 //! Every permit has a [`Berth`] in its session's pool, made with it: a place for the one
 //! request that can be sent with the permit, while it is not on any path. A request gets
-//! there when its path is taken down, or when it was submitted without a path and may
-//! wait. Whoever takes it out, under the berth's lock, sends or ends it: exactly one does.
+//! there when its path is taken down. Whoever takes it out, under the berth's lock, sends or ends it: exactly one does.
 //! Who decides is `salvage`. Nothing here refers to a path or a device, so neither is kept
 //! from going away by requests that wait.
 
@@ -149,17 +148,15 @@ pub(crate) struct Held {
     pub(crate) usr_len: usize,
     /// Whether the table is to be transferred.
     pub(crate) data: bool,
-    /// As the user said it.
-    pub(crate) hold_ms: u32,
-    /// The end of the path that carried it; none if none did.
-    pub(crate) wreck: Option<Arc<Wreck>>,
+    /// The end of the path that carried it.
+    pub(crate) wreck: Arc<Wreck>,
     /// A fence is on its way in its place on another path.
     pub(crate) carries_fence: bool,
 }
 
 impl Held {
     /// Takes it apart for the one who sends or ends it.
-    pub(crate) fn into_permit(self) -> (Permit, Option<Arc<Wreck>>) {
+    pub(crate) fn into_permit(self) -> (Permit, Arc<Wreck>) {
         (Permit::new(self.ticket, self.table), self.wreck)
     }
 }

@@ -7,8 +7,6 @@
 //! that has no path waits in its permit's place; [`Facts::verdict`] decides what happens
 //! to it, each time something has changed.
 
-use core::fmt;
-
 /// How far it is proved that the server is done with a lost path.
 ///
 /// ```text
@@ -97,57 +95,6 @@ impl TryFrom<i32> for Wreck {
     }
 }
 
-/// How long a request may wait while its session has no path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hold {
-    /// Not at all.
-    No,
-    /// So many milliseconds, counted from when the last path went.
-    For(u64),
-    /// As long as it takes.
-    Ever,
-}
-
-/// How long requests of a session may wait for a path, as an administrator says it: in
-/// seconds; 0 is not at all and -1 is as long as it takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoPathTimeout(i32);
-
-impl NoPathTimeout {
-    /// Not at all, as with the C implementation.
-    pub const DEFAULT: Self = Self(0);
-    /// Most seconds: somewhat more than eleven days.
-    pub const MAX_S: i32 = 1_000_000;
-
-    /// So many seconds, 0 to a million, or -1 for as long as it takes.
-    pub const fn new(seconds: i32) -> Option<Self> {
-        match seconds {
-            -1..=Self::MAX_S => Some(Self(seconds)),
-            _ => None,
-        }
-    }
-
-    /// The number as sysfs shows it.
-    pub const fn get(self) -> i32 {
-        self.0
-    }
-
-    /// What it means.
-    pub const fn hold(self) -> Hold {
-        match self.0 {
-            0 => Hold::No,
-            1.. => Hold::For(self.0.unsigned_abs() as u64 * 1000),
-            _ => Hold::Ever,
-        }
-    }
-}
-
-impl fmt::Display for NoPathTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
 /// What is known about a request that waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facts {
@@ -157,7 +104,7 @@ pub struct Facts {
     pub carries_fence: bool,
     /// Its user has given up on it.
     pub expired: bool,
-    /// It was never sent, or the server is done with the path that carried it.
+    /// The server is done with the path that carried it.
     pub safe: bool,
     /// Milliseconds since the path that carried it was lost.
     pub waited_ms: u64,
@@ -165,13 +112,6 @@ pub struct Facts {
     pub grace_ms: u64,
     /// A path is connected.
     pub path: bool,
-    /// It has to wait although there is a path: the server has to be told something first.
-    pub barred: bool,
-    /// Milliseconds since the session's last path went; none if that has not been noticed,
-    /// or is over.
-    pub outage_ms: Option<u64>,
-    /// How long it may wait without a path.
-    pub hold: Hold,
 }
 
 /// What to do with a request that waits.
@@ -179,7 +119,7 @@ pub struct Facts {
 pub enum Verdict {
     /// Send it.
     Send,
-    /// End it: there was no path for too long, or the session is closed.
+    /// End it: there is no path, or the session is closed.
     Abort,
     /// End it: it took too long.
     TimeOut,
@@ -203,20 +143,12 @@ impl Facts {
                 _ => Verdict::TimeOut,
             };
         }
-        if self.path && !self.barred {
-            return match self.safe {
-                true => Verdict::Send,
-                // Whoever finds the proof says so.
-                false => Verdict::Wait(None),
-            };
-        }
-        match (self.hold, self.outage_ms) {
-            (Hold::No, _) => Verdict::Abort,
-            (Hold::For(limit), Some(gone)) => match limit.checked_sub(gone) {
-                Some(left @ 1..) => Verdict::Wait(Some(left)),
-                _ => Verdict::Abort,
-            },
-            (Hold::For(_), None) | (Hold::Ever, _) => Verdict::Wait(None),
+        match (self.path, self.safe) {
+            (true, true) => Verdict::Send,
+            // Whoever finds the proof says so.
+            (true, false) => Verdict::Wait(None),
+            // Its user knows better whether it is worth another try.
+            (false, _) => Verdict::Abort,
         }
     }
 }

@@ -12,6 +12,6 @@ use rtrs_client::{
 
 /// Gives the permit back while the server may still use its chunk.
 pub fn wrong(session: &Session, permit: Permit) {
-    let _ = session.write(permit, &[], false, 0);
+    let _ = session.write(permit, &[], false);
     drop(permit);
 }

@@ -67,11 +67,6 @@ for pair in "-1 ok" "0 ok" "9999 ok" "10000 EINVAL" "-2 EINVAL" "x EINVAL" "9999
 	check_write "max_reconnect_attempts: ${pair% *}" "${pair#* }" "$class/p/max_reconnect_attempts" "${pair% *}"
 done
 check_eq "it reads back" 9999 "$(cat "$class/p/max_reconnect_attempts")"
-check_eq "no_path_timeout is as with the C client" 0 "$(cat "$class/p/no_path_timeout")"
-for pair in "-1 ok" "1000000 ok" "1000001 EINVAL" "-2 EINVAL" "x EINVAL"; do
-	check_write "no_path_timeout: ${pair% *}" "${pair#* }" "$class/p/no_path_timeout" "${pair% *}"
-done
-echo 0 >"$class/p/no_path_timeout"
 
 # --- removing -------------------------------------------------------------------------
 check_write "remove a path" ok "$(path "$six")/remove_path" 1
