@@ -273,8 +273,6 @@ impl Session {
             return Ok(());
         }
         self.greet(hurry)?;
-        // Nothing of ours is held below, see `send_io`; this ends the outage there.
-        self.transport.resume();
         *greeted = epoch;
         self.mute.store(false, Relaxed);
         Ok(())
