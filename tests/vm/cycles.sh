@@ -13,7 +13,7 @@
 AI=${AI:-Y} CYCLES=${CYCLES:-100} PATHS=${PATHS:-20} SECS=${SECS:-5} SLAB_KIB=${SLAB_KIB:-2048}
 
 modprobe brd rd_nr=2 rd_size=32768 || bail "ram disks"
-check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
+check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=128 || bail "no network"
 
 # --- connect, disconnect -------------------------------------------------------------
 round() { clt_map cyc /dev/ram0 "${1:-1}" && rnbd_unmap "$RNBD_DEV"; }
