@@ -69,6 +69,8 @@ use rnbd_proto::{
     Opened, //
 };
 
+use trace_rnbd_client::DeviceFacts;
+
 use crate::{
     patience::Patience,
     queue::DiskQueue,
@@ -353,8 +355,13 @@ impl Device {
     pub(crate) fn step(&self, from: State, to: State) -> Result {
         self.state
             .step(|state| (state == from).then_some(to))
-            .map(|_| ())
-            .map_err(|_| EBUSY)
+            .map_err(|_| EBUSY)?;
+        trace_rnbd_client::device_state(|| DeviceFacts {
+            disk: self.index,
+            state: to.into(),
+            device_id: self.id(),
+        });
+        Ok(())
     }
 
     /// Somebody opens the disk.

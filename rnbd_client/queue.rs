@@ -30,6 +30,11 @@ use rnbd_proto::{
 };
 use rtrs_client::Permit;
 
+use trace_rnbd_client::{
+    EndFacts,
+    SendFacts, //
+};
+
 use crate::{
     device::{
         Device,
@@ -96,9 +101,7 @@ impl Operations for DiskQueue {
     }
 
     fn poll(device: &Device, hw_queue: u32) -> u32 {
-        device
-            .session()
-            .map_or(0, |session| session.poll(hw_queue))
+        device.session().map_or(0, |session| session.poll(hw_queue))
     }
 
     fn open(device: &Device, write: bool) -> Result {
@@ -127,6 +130,13 @@ fn outcome(errno: i32) -> Status {
 /// A request that was sent at `started_ns` has ended with a negative errno or 0. Any context.
 pub(crate) fn ended(request: Request<DiskQueue>, errno: i32, started_ns: u64) {
     let device = request.queue();
+    trace_rnbd_client::end_io(|| EndFacts {
+        disk: device.index,
+        sector: request.sector(),
+        size: request.bytes(),
+        error: errno,
+        nanoseconds: now_ns().saturating_sub(started_ns),
+    });
     if is_lost(errno) && device.waits_for_path() {
         device.stats.requeued();
         request.requeue();
@@ -164,7 +174,7 @@ fn submit(
     }
     device.stats.started();
     let flush = matches!(op, Op::Flush);
-    let message = Io {
+    let io = Io {
         device_id: device.id(),
         // The position of a flush means nothing, and some servers stumble over it.
         sector: if flush { 0 } else { request.sector() },
@@ -178,8 +188,16 @@ fn submit(
         ),
         size: if flush { 0 } else { request.bytes() },
         prio: session.has_priority().then(|| request.ioprio()),
-    }
-    .to_bytes();
+    };
+    let message = io.to_bytes();
+    trace_rnbd_client::send_io(|| SendFacts {
+        disk: device.index,
+        device_id: io.device_id,
+        sector: io.sector,
+        flags: io.rw(),
+        size: io.size,
+        prio: io.prio.unwrap_or(0),
+    });
     let read = op.is_transport_read();
     match session.send_io(permit, request, &message, read, op.has_data()) {
         Ok(()) => Ok(()),

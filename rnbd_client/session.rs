@@ -236,9 +236,7 @@ impl Session {
 
     /// What a request that came through this hardware queue needs a permit for.
     pub(crate) fn kind(&self, hw_queue: u32) -> Kind {
-        self.tags
-            .poll_queue(hw_queue)
-            .map_or(Kind::Io, Kind::Poll)
+        self.tags.poll_queue(hw_queue).map_or(Kind::Io, Kind::Poll)
     }
 
     /// Ends requests that came through this hardware queue, if it is one for polling; returns how

@@ -152,6 +152,12 @@ echo 1 >/sys/class/rnbd-server/ctl/devices/ram0/stats/reset
 dd if=/dev/zero of=/dev/$disk bs=128k count=32 oflag=direct status=none
 check_eq "and for the server" "write 32 4194304 0" "$(grep ^write\  /sys/class/rnbd-server/ctl/devices/ram0/stats/io)"
 check_eq "128 KiB are one request" "32 4194304" "$(count write 1) $(count write 2)"
+echo >$T/trace
+echo 1 >$T/events/rnbd_clt/enable
+dd if=/dev/zero of=/dev/$disk bs=4k count=1 seek=2 oflag=direct status=none
+echo 0 >$T/events/rnbd_clt/enable
+check "a request is traced when it goes" grep -q "send_io: I/O req: disk: $disk, devid: 0, sector: 16, bsize: 4096, flags: 257," $T/trace
+check "and when it has ended" grep -q "end_io: I/O end: disk: $disk, sector: 16, bsize: 4096, error: 0," $T/trace
 check "unmap" rnbd_unmap $disk
 
 # Limits that only the extended answer has.
