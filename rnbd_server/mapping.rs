@@ -24,6 +24,7 @@ use kernel::{
     }, //
 };
 use kernel_ext::{
+    error::errno,
     sync::{
         ArcCell,
         Gate, //
@@ -122,6 +123,9 @@ impl Files for MappingFiles {
     ];
 }
 
+/// Notices without an answer after which a client is left alone: those of five seconds.
+const MAX_NOTICES: u32 = 20;
+
 /// No size that a client can have been told.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -152,6 +156,8 @@ pub(crate) struct Mapping {
     pub(crate) backend: ArcCell<Backend>,
     /// The size in sectors that the client knows.
     told: Atomic<u64>,
+    /// Notices that the client has not answered.
+    notices: Atomic<u32>,
     #[pin]
     dir: Mutex<Option<Dir<MappingFiles>>>,
 }
@@ -193,6 +199,7 @@ impl Mapping {
                 stats: share.stats,
                 gate <- Gate::new(),
                 told: Atomic::new(backend.sectors()),
+                notices: Atomic::new(0),
                 backend <- ArcCell::new(Some(backend)),
                 dir <- new_mutex!(None),
             }),
@@ -209,10 +216,12 @@ impl Mapping {
     /// The client is being told this size.
     pub(crate) fn told(&self, sectors: u64) {
         self.told.store(sectors, Relaxed);
+        self.notices.store(0, Relaxed);
     }
 
-    /// Sends a notice if the client does not know this size, or in any case. A client that
-    /// cannot be told now is tried again the next time; one that takes no notices is not.
+    /// Sends a notice if the client does not know this size, or in any case. A notice may be lost
+    /// with its path, so it is sent again the next time unless the client has asked meanwhile;
+    /// but not for ever, and not to a client that takes none.
     pub(crate) fn tell(&self, sectors: u64, always: bool, link: &SessionLink) {
         if always {
             self.told(UNKNOWN);
@@ -220,9 +229,11 @@ impl Mapping {
         if self.told.load(Relaxed) == sectors {
             return;
         }
+        let sent = self.notices.fetch_add(1, Relaxed);
         match link.notice(self.id) {
-            Err(e) if e == EAGAIN => {}
-            _ => self.told(sectors),
+            Err(e) if e.to_errno() == -errno::EOPNOTSUPP => self.told(sectors),
+            _ if sent >= MAX_NOTICES => self.told(sectors),
+            _ => {}
         }
     }
 

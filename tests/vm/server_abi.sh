@@ -86,26 +86,26 @@ check "nothing is exported any more" wait_until 10 test -z "$(ls -A $SRV)"
 # Three sessions open one device one after the other; the rules of the specification say who
 # may: ro always, rw as the only writer, migration as the first or second.
 for s in a b c; do rnbd_map $s /dev/ram1 access_mode=ro; done
-check_eq "readers without limit" "a b c" "$(ls $SRV/ram1/sessions | paste -sd' ')"
+check_eq "readers without limit" "a b c" "$(find $SRV/ram1/sessions -mindepth 1 -printf '%f\n' -prune | sort | paste -sd' ')"
 wrong=0 tried=0 refused=0
 for x in $MODES; do for y in $MODES; do for z in $MODES; do
 	writers=0 mapped=()
 	for pair in "a $x" "b $y" "c $z"; do
-		set -- $pair
+		read -r name mode <<<"$pair"
 		want=ok
-		[ "$2" = rw ] && [ $writers -gt 0 ] && want=EPERM
-		[ "$2" = migration ] && [ $writers -gt 1 ] && want=EPERM
+		[ "$mode" = rw ] && [ $writers -gt 0 ] && want=EPERM
+		[ "$mode" = migration ] && [ $writers -gt 1 ] && want=EPERM
 		before=$(rnbd_list)
-		got=$(write_error $RNBD_CTL/map_device "sessname=$1 device_path=/dev/ram0 access_mode=$2")
+		got=$(write_error $RNBD_CTL/map_device "sessname=$name device_path=/dev/ram0 access_mode=$mode")
 		tried=$((tried + 1))
 		if [ "$got" != $want ]; then
 			wrong=$((wrong + 1))
-			note "$x $y $z: session $1 as $2 gave $got instead of $want"
+			note "$x $y $z: session $name as $mode gave $got instead of $want"
 		fi
 		if [ "$got" = ok ]; then
 			mapped+=("$(comm -13 <(echo "$before") <(rnbd_list))")
-			[ "$2" = ro ] || writers=$((writers + 1))
-			[ "$(cat $SRV/ram0/sessions/$1/access_mode)" = "$2" ] || wrong=$((wrong + 1))
+			[ "$mode" = ro ] || writers=$((writers + 1))
+			[ "$(cat "$SRV/ram0/sessions/$name/access_mode")" = "$mode" ] || wrong=$((wrong + 1))
 		else
 			refused=$((refused + 1))
 		fi
@@ -215,7 +215,7 @@ direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k seek=2 count=1 oflag=direct
 rnbd_unmap "$RNBD_DEV"
 echo 0 >$trace/events/rnbd_srv/enable
 # traced TEXT: whether the trace has a line with the text.
-traced() { grep -qF -- "$1" $trace/trace; }
+traced() { grep -qF -- "$1" "$trace/trace"; }
 check "create_sess" traced "create_sess: sessname: traced qdepth: 512"
 check "process_msg_sess_info" traced "proto-ver 2 (clt-ver: 2, srv-ver: 2)"
 check "process_msg_open" traced "session='traced' path='/dev/ram0' access_mode=RW"
