@@ -8,7 +8,7 @@
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/hosts.sh
-SECS=${SECS:-5}
+SECS=${SECS:-1}
 LISTEN=/sys/devices/virtual/rnbd-server/ctl/listen
 
 # --- two hosts --------------------------------------------------------------------

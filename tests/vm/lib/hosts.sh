@@ -14,6 +14,7 @@ setup_two_hosts() {
 	modprobe -a veth rdma_rxe sch_netem || return 1
 	mkdir -p /run/netns
 	ip netns add srv && ip netns add clt || return 1
+	# shellcheck disable=SC2034  # rnbd.sh uses it.
 	RNBD_IN="nsenter --net=/run/netns/clt"
 	in_srv ip link set lo up && in_clt ip link set lo up || return 1
 	for ((i = 0; i < count; i++)); do
