@@ -162,7 +162,16 @@ static void patient(struct user *u)
 
 #define BOTH	(PLAIN | KEYS)
 
+/* An honest answer but for the number, which all devices get. */
+static bool same_id(struct req *q)
+{
+	if (q->msg == RNBD_OPEN)
+		sh->lies++;
+	return false;
+}
+
 const struct lie again_lies[] = {
+	{ .name = "same-id", .weak = "rnbd C5, C6", .modes = BOTH, .request = same_id, .user = user_two_devices, .io = IO_ANY, .lies = 2, .lines = 60 },
 	{ .name = "reopen", .weak = "none", .modes = BOTH, .request = reopened, .arg = 0, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-smaller", .weak = "rnbd C6", .request = reopened, .arg = 1, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-size-0", .weak = "rnbd C6", .request = reopened, .arg = 2, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },

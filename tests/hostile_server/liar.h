@@ -227,6 +227,7 @@ int user_write(struct user *u, uint64_t at, uint32_t len);
 int user_write_blind(struct user *u, uint64_t at, uint32_t len);
 int user_put(const char *file, const char *text);
 void user_sleep(int ms);
+void user_two_devices(struct user *u);
 void user_limited(struct user *u);
 void user_abandon(struct user *u);
 int user_another(struct user *u);

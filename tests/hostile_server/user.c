@@ -206,6 +206,33 @@ void user_abandon(struct user *u)
 		sh->extra = WRONG;
 }
 
+/* Maps a second device over the same session, and gives both some time and IO. */
+void user_two_devices(struct user *u)
+{
+	struct user other = { .lie = u->lie, .fd = -1 };
+	int err;
+
+	step("map another device");
+	err = map(u->session, "liar2", opt.port, u->lie->options, u->lie->two_paths, other.device);
+	if (err) {
+		sh->extra = err;
+		return;
+	}
+	for (int i = 0; i < 4; i++) {
+		step("read both, round %d", i);
+		if (!user_open(u))
+			sh->read = user_read(u, 0, 65536, true);
+		if (!user_open(&other))
+			sh->reread = user_read(&other, 0, 65536, true);
+		close(u->fd);
+		close(other.fd);
+		u->fd = -1;
+		user_sleep(1000);
+	}
+	step("unmap the other device");
+	sh->extra = unmap(other.device);
+}
+
 /* Writes to that file of all paths; the first error, ENOENT if there is no path. */
 int user_paths_put(struct user *u, const char *file, const char *text)
 {
