@@ -293,18 +293,20 @@ static int same_index_vanish(struct verdict *v)
 			return r;
 		if (rnbd_open(s[0], opt.device, ACCESS_RW, &rsp))
 			return bad(v, "honest OPEN failed");
-		for (uint32_t n = 0; n < 100; n++) {
+		/* Each index once: its key is gone until the answer comes. */
+		for (uint32_t n = 1; n < 100 && n < s[0]->depth / 2; n++) {
 			uint8_t usr[RNBD_IO_LEN], data[4096] = { 0 };
 			struct ask a;
 
 			build_io(usr, rsp.id, 0, OP_WRITE | RW_SYNC, sizeof(data));
 			for (int k = 0; k < 2; k++) {
 				ask_write(s[k], &a, 1, data, sizeof(data), usr, sizeof(usr));
-				a.chunk = n % s[k]->depth;
+				a.chunk = n;
 				ask_send(s[k], &a);
 			}
 		}
 		session_close(s[i & 1]);
+		s[!(i & 1)]->next_chunk = s[!(i & 1)]->depth / 2;
 		if (rnbd_sess_info(s[!(i & 1)]))
 			return bad(v, "round %d: the other path does not work any more", i);
 		session_close(s[!(i & 1)]);
