@@ -121,7 +121,7 @@ late_after_all() {
 	slow pass
 	writes=$(slow_count writes)
 	clt_write "$(path_dir fence 0)/disconnect" 1
-	check "after all: no path" grep -qx closed "/sys/block/$disk/rnbd/state"
+	check "after all: no path" wait_until 5 grep -qx closed "/sys/block/$disk/rnbd/state"
 	path_back fence 1 120 &
 	local back=$!
 	sleep 6

@@ -47,7 +47,7 @@ take_rdma() {
 	wait_until 20 closed || return 1
 	for i in 0 1; do rdma_back "$i" clt && wait_gids clt "$i" || return 1; done
 }
-both() { clt_write "$(path_dir out 0)/disconnect" 1 && clt_write "$(path_dir out 1)/disconnect" 1 && closed; }
+both() { clt_write "$(path_dir out 0)/disconnect" 1 && clt_write "$(path_dir out 1)/disconnect" 1 && wait_until 5 closed; }
 
 # Two loads: one of the library, the other beside it.
 RATE=60
