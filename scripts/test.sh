@@ -172,7 +172,7 @@ transport() {
 	local name=$1 script=$2 word env=()
 	shift 2
 	for word in "$@"; do env+=(--env "$word"); done
-	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem 2048 \
+	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem "${MEM:-2048}" \
 		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
 }
 
@@ -180,7 +180,8 @@ failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
 cycles() { transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD"; }
 outage() { transport outage outage.sh ROUNDS="$CUTS"; }
-swap() { transport swap swap.sh SECS="$LOAD"; }
+# Little memory to begin with.
+swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
 stack() { transport stack stack.sh SECS="$LOAD" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
 # One CPU: fewer connections, fewer allocations.

@@ -10,7 +10,7 @@
 . /lab/lib/trouble.sh
 AI=${AI:-Y} SECS=${SECS:-8} ROUNDS=${ROUNDS:-1}
 
-modprobe brd rd_nr=3 rd_size=65536 || bail "ram disks"
+modprobe brd rd_nr=3 rd_size=98304 || bail "ram disks"
 modprobe -a raid1 dm-crypt xfs dm-mod
 check "two hosts, two networks, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
 
@@ -48,11 +48,11 @@ global { event_activation = 0 use_lvmlockd = 0 }
 END
 mkdir -p /etc/lvm /run/lock/lvm && cp /tmp/lvm.conf /etc/lvm/lvm.conf
 crypt=/dev/$(basename "$(dmsetup info -c --noheadings -o blkdevname secret)")
-check "LVM on that" eval "lvm pvcreate -qq -y $crypt && lvm vgcreate -qq vg $crypt && lvm lvcreate -qq -y -Wn -Zn -L 36m -n lv vg"
+check "LVM on that" eval "lvm pvcreate -qq -y $crypt && lvm vgcreate -qq vg $crypt && lvm lvcreate -qq -y -Wn -Zn -L 80m -n lv vg"
 lv=$(dmsetup info -c --noheadings -o blkdevname vg-lv)
 [ -b "/dev/$lv" ] || bail "no logical volume"
 # Smaller than XFS likes; these tell it that a test knows what it does.
-check "XFS on top" env TEST_DIR=x TEST_DEV=x QA_CHECK_FS=1 mkfs.xfs -q -f "/dev/$lv"
+check "XFS on top" env TEST_DIR=x TEST_DEV=x QA_CHECK_FS=1 mkfs.xfs -q -f -m rmapbt=0,reflink=0 -d agcount=2 "/dev/$lv"
 mkdir -p /mnt/xfs /mnt/ext4
 check "mount" mount "/dev/$lv" /mnt/xfs
 

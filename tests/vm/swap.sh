@@ -11,9 +11,9 @@
 AI=${AI:-Y} SECS=${SECS:-10}
 
 # The backends are kept small: their pages come from the same memory.
-modprobe brd rd_nr=2 rd_size=131072 || bail "ram disks"
+modprobe brd rd_nr=2 rd_size=98304 || bail "ram disks"
 # What brd holds cannot be swapped; allocate it now.
-for ram in /dev/ram0 /dev/ram1; do dd if=/dev/zero of="$ram" bs=1M count=128 oflag=direct status=none; done
+for ram in /dev/ram0 /dev/ram1; do dd if=/dev/zero of="$ram" bs=1M count=96 oflag=direct status=none; done
 check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=128 || bail "no network"
 check "map the swap" clt_map swap /dev/ram0 2
 swap=$RNBD_DEV
@@ -52,7 +52,7 @@ check "swapoff reads it all back" timeout 120 swapoff "/dev/$swap"
 mkdir -p /mnt /sys/fs/cgroup
 mountpoint -q /sys/fs/cgroup || mount -t cgroup2 none /sys/fs/cgroup
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
-mkdir -p /sys/fs/cgroup/small && echo 24M >/sys/fs/cgroup/small/memory.max || bail "no memory cgroup"
+mkdir -p /sys/fs/cgroup/small && echo 40M >/sys/fs/cgroup/small/memory.max || bail "no memory cgroup"
 echo +io >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
 check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$fs"
 check "mount" mount "/dev/$fs" /mnt
