@@ -141,6 +141,11 @@ stats_c() {
 		--timeout 180 --mem 1536 --env IMPL=c
 }
 
+client_abi_c() {
+	"$VM" run --name client-abi-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/client_abi.sh" \
+		--timeout 200 --mem 2048 --env CLIENT=c
+}
+
 hostile_build() {
 	in_root make -C /src/tests/hostile OUT=/src/build/hostile
 	in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
@@ -240,6 +245,7 @@ lane_2() {
 	[ "$KERNEL" = stock ] || suite faults faults
 	[ "$KERNEL" = stock ] || return 0
 	suite stats-c stats_c
+	suite client-abi-c client_abi_c
 	suite stamp stamp
 	suite hostile-N hostile N
 }
