@@ -11,7 +11,6 @@ use crate::time::sleep_ms;
 use core::ptr;
 use kernel::{
     ffi::c_int,
-    prelude::*,
     sync::atomic::{
         Atomic,
         Full, //
