@@ -230,7 +230,8 @@ lane_2() {
 	suite verbs vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536
 	suite stats vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536
 	suite netns vm netns netns.sh --timeout $((180 * SLOW)) --mem 1536
-	suite heartbeat vm heartbeat heartbeat.sh --timeout $((360 * SLOW)) --mem 2048 --env CYCLES=$((CYCLES / 200 + 1))
+	suite heartbeat vm heartbeat heartbeat.sh --timeout $((360 * SLOW)) --mem 2048 --env CYCLES=$((CYCLES / 200 + 1)) \
+		--env LIMIT_MS=$((SLOW == 1 ? 2000 : 3000))
 	suite client-abi vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048
 	suite force vm force force.sh --timeout $((300 * SLOW)) --mem 2048
 	suite errors vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048
