@@ -27,12 +27,12 @@ ONLY=" $* "
 KERNEL=stock
 SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1 LIAR_ARGS=
 # Of the transport's suites: cuts per policy, rounds, connects, paths, short loads.
-TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1
+TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1 STRESS=8
 case $MODE in
 quick | host) ;;
 debug) KERNEL=debug SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
 	TROUBLES=1 CONNECTS=10 PATHS=6 LOAD=2 STEP=5 ;;
-soak) TROUBLES=20 CUTS=10 CONNECTS=1000 PATHS=200 LOAD=120 REBOOTS=5
+soak) TROUBLES=7 CUTS=5 CONNECTS=1000 PATHS=200 LOAD=120 REBOOTS=3 STRESS=300
 	SECS=$MINUTES INTEROP_SECS=$((2 * MINUTES)) CYCLES=1000 ROUNDS=1000000 ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
@@ -187,7 +187,7 @@ cycles() { transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" 
 outage() { transport outage outage.sh ROUNDS="$CUTS"; }
 # Little memory to begin with.
 swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
-stack() { transport stack stack.sh SECS="$LOAD" ROUNDS="$CUTS"; }
+stack() { transport stack stack.sh SECS="$LOAD" STRESS="$STRESS" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
 # One CPU: fewer connections, fewer allocations.
 faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((TROUBLES * 4))"; }

@@ -3,12 +3,13 @@
 #
 # What people put on a disk: md RAID1 over disks of two sessions, dm-crypt, LVM and XFS
 # on that, ext4 beside it; while one side is lost, comes back and is synchronised.
-# Environment: AI=Y|N, SECS (of load), ROUNDS (sides lost).
+# Environment: AI=Y|N, SECS (of load, besides the time it takes), STRESS (seconds of many
+# kinds of system calls on ext4), ROUNDS (sides lost).
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
-AI=${AI:-Y} SECS=${SECS:-8} ROUNDS=${ROUNDS:-1}
+AI=${AI:-Y} SECS=${SECS:-8} STRESS=${STRESS:-8} ROUNDS=${ROUNDS:-1}
 
 modprobe brd rd_nr=3 rd_size=98304 || bail "ram disks"
 modprobe -a raid1 dm-crypt xfs dm-mod
@@ -94,7 +95,7 @@ third=$RNBD_DEV
 check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$third"
 check "mount" mount "/dev/$third" /mnt/ext4
 check "stress" stress-ng --temp-path /mnt/ext4 --hdd 1 --hdd-bytes 4m --hdd-opts wr-rnd,rd-rnd,fsync --dentry 1 --dentries 64 --rename 1 --fallocate 1 \
-	--fallocate-bytes 4m --seek 1 --seek-size 2m --timeout "${SECS}s" --quiet
+	--fallocate-bytes 4m --seek 1 --seek-size 2m --timeout "${STRESS}s" --quiet
 check "umount" umount /mnt/ext4
 check "fsck" e2fsck -fn "/dev/$third"
 for disk in "$left" "$right" "$third"; do check "unmap $disk" rnbd_unmap "$disk"; done
