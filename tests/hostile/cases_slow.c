@@ -249,6 +249,8 @@ static int replaced_session(struct verdict *v)
 {
 	struct session *dead = session_new(), *s = session_new();
 
+	if (!opt.slow_device)
+		return skip(v, "takes its time, as those with --slow-device");
 	if (session_open(dead))
 		return bad(v, "honest session: %s", dead->why);
 	/* It answers no heartbeat any more, for two intervals and a bit. */

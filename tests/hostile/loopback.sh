@@ -8,6 +8,7 @@
 #   scripts/lab/vm.sh run --name hostile --mem 4096 --timeout 1200 --ko MODULES \
 #       --file DIR/hostile:/lab/hostile --script tests/hostile/loopback.sh \
 #       [--env 'HOSTILE_CASES=name-empty half-open'] [--env 'HOSTILE_ARGS=--halfopen 15'] \
+#       [--env SLOW_CASES=1 (the cases that wait for a slow backend: some minutes)]
 #       [--append 'rtrs_server.sess_queue_depth=500' (for index-outside)]
 #       [--append 'rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=N']
 #
@@ -60,7 +61,7 @@ run_cases() {
 		*) note "$line" ;;
 		esac
 	done < <(/lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
-		--flush-device /dev/hostile --slow-device /dev/slow --sessions 12 "$@" 2>&1)
+		--flush-device /dev/hostile ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@" 2>&1)
 	[ "$ended" = 0 ] || lab_result "the hostile client came to its end" 1 "no last line"
 }
 
