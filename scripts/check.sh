@@ -69,8 +69,9 @@ shell_scripts() {
 verdict "shellcheck" "$(shell_scripts)"
 
 # --- The compiler, with and without clippy ---------------------------------------
+mkdir -p "$TOP/build/logs"
 lint() {
-	local log=$CACHE/log/check-$1.log
+	local log=$TOP/build/logs/check-$1.log
 	shift
 	if ! "$TOP/scripts/lab/modules.sh" "$@" >"$log" 2>&1; then
 		tail -n 30 "$log"

@@ -19,13 +19,13 @@ JOBS=$(nproc)
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# step NAME COMMAND...: runs a long command with its output in a log; shows
-# one line before, one after, and the log's end if it fails.
+# step NAME COMMAND...: runs a long command with its output in a log, in LOGS or else in
+# the cache; shows one line before, one after, and the log's end if it fails.
 step() {
 	local name=$1 log start
 	shift
-	mkdir -p "$CACHE/log"
-	log=$CACHE/log/${name//[^A-Za-z0-9._-]/_}.log
+	mkdir -p "${LOGS:=$CACHE/log}"
+	log=$LOGS/${name//[^A-Za-z0-9._-]/_}.log
 	start=$(date +%s)
 	say "$name ..."
 	if "$@" >"$log" 2>&1 </dev/null; then

@@ -34,9 +34,11 @@ flock -w 1800 9 || die "another build in $OUT goes on for too long"
 build() {
 	in_root make -C "$KBUILD" M=/src MO="/src/build/$RELEASE" "${VARS[@]}" -j"$JOBS" "$@" modules
 }
+# Another clone may be building at the same time.
+LOGS=$TOP/build/logs
 step "modules for $RELEASE" build "$@"
 # A warning is not to be overlooked because the build went well.
-LOG="$CACHE/log/modules_for_${RELEASE//[^A-Za-z0-9._-]/_}.log"
+LOG="$LOGS/modules_for_${RELEASE//[^A-Za-z0-9._-]/_}.log"
 grep -E '(^|: )warning:' "$LOG" >&2 || true
 for ko in "$OUT"/*.ko; do
 	[ -e "$ko" ] || die "no module came out; see $LOG"

@@ -31,7 +31,7 @@ first='ip:10.0.0.1@ip:10.0.0.1' other='ip:10.0.1.1@ip:10.0.1.1' six='ip:fd00:2::
 path() { echo "$class/p/paths/$1"; }
 state() { cat "$(path "$1")/state"; }
 is() { [ "$(state "$1")" = "$2" ]; }
-count() { ls "$class/p/paths" | wc -l; }
+count() { find "$class/p/paths" -mindepth 1 -maxdepth 1 | wc -l; }
 failovers() { awk '{ sum += $6 } END { print sum }' "$class"/p/paths/*/stats/rdma; }
 
 check "map over one path" rnbd_map p /dev/ram0

@@ -10,6 +10,8 @@
 
 CLT_CLASS=/sys/class/rtrs-client
 SRV_CLASS=/sys/class/rtrs-server
+# Where the load writes what it saw.
+LOAD_LOG=/tmp/load.log
 
 # trouble_setup N [MODULE_PARAMETER...]: hosts with N paths, and all modules; the
 # parameters are rtrs_server's.
@@ -173,7 +175,7 @@ load_start() {
 		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --thinktime=$((64000000 / ${RATE:-150})) --thinktime_blocks=64 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
 		--time_based --runtime=36000 --randrepeat=0 --eta=never --group_reporting \
-		"$@" >"${LOAD_LOG:=/tmp/load.log}" 2>&1 &
+		"$@" >"$LOAD_LOG" 2>&1 &
 	LOAD_PID=$!
 }
 
