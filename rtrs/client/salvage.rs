@@ -54,12 +54,10 @@ use crate::{
     live::Live,
     params,
     permit::{
-        Kind,
         Permit,
         Pool, //
     },
     plan::Operation,
-    request::Refused,
     wreck::{
         Held,
         Place,
