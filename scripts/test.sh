@@ -25,14 +25,14 @@ MINUTES=${MINUTES:-60}
 [ $# = 0 ] || shift
 ONLY=" $* "
 KERNEL=stock
-SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1 LIAR_ARGS=
+SECS=8 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 ROUNDS=1 SLOW=1 LIES=all LIAR_ARGS=
 # Of the transport's suites: cuts per policy, rounds, connects, paths, short loads.
 TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1 STRESS=8
 case $MODE in
 quick | host) ;;
-debug) KERNEL=debug SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
+debug) KERNEL=debug LIES=some SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
 	TROUBLES=1 CONNECTS=10 PATHS=6 LOAD=2 STEP=5 ;;
-soak) TROUBLES=7 CUTS=5 CONNECTS=1000 PATHS=200 LOAD=120 REBOOTS=3 STRESS=300
+soak) LIAR_ARGS=--slow TROUBLES=7 CUTS=5 CONNECTS=1000 PATHS=200 LOAD=120 REBOOTS=3 STRESS=300
 	SECS=$MINUTES INTEROP_SECS=$((2 * MINUTES)) CYCLES=1000 ROUNDS=1000000 ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
@@ -158,7 +158,7 @@ hostile_build() {
 hostile_server() {
 	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((900 * SLOW)) \
 		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh" \
-		--env "LIAR_ARGS=$LIAR_ARGS"
+		--env "LIAR_ARGS=$LIAR_ARGS" --env "LIES=$LIES"
 }
 
 loopback() {
