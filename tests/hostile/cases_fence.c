@@ -342,13 +342,21 @@ static int at_once(bool same_session, bool same_name, int *opened)
 			s->dst = i & 1 && opt.dst2 ? opt.dst2 : opt.dst;
 			while (!start[0])
 				usleep(100);
-			if (!session_open(s) && !rnbd_sess_info(s)) {
+			if (!session_open(s) && !rnbd_sess_info(s))
 				start[1 + i] = 1;
-				/* Until all have tried. */
-				for (long long end = now_ms() + 1000; now_ms() < end;)
-					session_pump(s);
-				start[1 + i] = rnbd_sess_info(s) ? 2 : 1;
+			start[1 + HEADS + i] = 1;
+			/* Until all have tried. */
+			for (long long end = now_ms() + 20000; start[1 + i] && now_ms() < end;) {
+				int tried = 0;
+
+				for (int k = 0; k < HEADS; k++)
+					tried += start[1 + HEADS + k];
+				if (tried == HEADS)
+					break;
+				session_pump(s);
 			}
+			if (start[1 + i] && rnbd_sess_info(s))
+				start[1 + i] = 2;
 			_exit(0);
 		}
 	}
