@@ -398,7 +398,7 @@ impl Path {
         // Disks may be waiting for us, so nothing here may wait for disks (weak point L14).
         memory::without_io(|| {
             self.schedule.lock().on_attempt();
-            let result = self.session.begin_return(self.uuid).and_then(|()| {
+            let result = self.session.begin_return(self).and_then(|()| {
                 let mut result = self.try_connect();
                 for _ in 0..EAGER_ATTEMPTS {
                     // The server has found out by this very attempt that the old path is over,

@@ -53,6 +53,7 @@ use crate::{
     inner::Inner,
     live::Live,
     params,
+    path::Path,
     permit::{
         Permit,
         Pool, //
@@ -203,7 +204,10 @@ impl Inner {
         };
         match self.send(&operation, Permit::new(ticket, table), true) {
             Ok(()) => Found::Nothing,
-            Err((permit, reason)) if reason == EAGAIN || reason == error(errno::ECONNABORTED) => {
+            // Full, out of memory for a mapping, or broken at this very moment.
+            Err((permit, reason))
+                if [EAGAIN, EBUSY, ENOMEM, error(errno::ECONNABORTED)].contains(&reason) =>
+            {
                 let (ticket, table) = permit.into_parts();
                 *held = Some(Held {
                     ticket,
@@ -267,7 +271,7 @@ impl Inner {
             }
         }
         if let Some(berth) = self.pool().and_then(|pool| pool.berth(chunk.index())) {
-            berth.fence_ended();
+            berth.fence_ended(wreck);
         }
         self.changed().wake_all();
         self.kick();
@@ -318,16 +322,18 @@ impl Inner {
     /// Before a path is connected again: from now on that is the proof that is sought for
     /// what it carried. Waits for a fence that is on its way. Sleeps.
     ///
-    /// Fails with `EBUSY` if the server is still busy with it.
-    pub(crate) fn begin_return(&self, path: Uuid) -> Result {
+    /// Fails with `EBUSY` if the server is still busy with it, and with `ECONNABORTED` if the
+    /// path is being closed.
+    pub(crate) fn begin_return(&self, path: &Path) -> Result {
         while let Some(wreck) = self.find_wreck(|wreck| {
-            wreck.path == path && matches!(wreck.state(), State::Open | State::Fencing)
+            wreck.path == path.uuid() && matches!(wreck.state(), State::Open | State::Fencing)
         }) {
+            path.still_connecting()?;
             if wreck.begin_return() {
                 continue;
             }
-            let free = || wreck.state() != State::Fencing;
-            if !self.changed().wait_event_timeout(FENCE_TIMEOUT_MS, free) {
+            let over = || wreck.state() != State::Fencing || path.still_connecting().is_err();
+            if !self.changed().wait_event_timeout(FENCE_TIMEOUT_MS, over) {
                 return Err(EBUSY);
             }
         }

@@ -217,10 +217,14 @@ impl Berth {
         Ok(())
     }
 
-    /// The fence in the place of the request has ended. Any context.
-    pub(crate) fn fence_ended(&self) {
+    /// The fence for `wreck` in the place of the request has ended, if it was there. Any
+    /// context.
+    pub(crate) fn fence_ended(&self, wreck: &Arc<Wreck>) {
         if let Some(held) = &mut self.place.lock().held {
-            held.carries_fence = false;
+            // A path that is being connected sends fences in a place of its own.
+            if Arc::ptr_eq(&held.wreck, wreck) {
+                held.carries_fence = false;
+            }
         }
     }
 }
