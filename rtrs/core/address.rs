@@ -31,7 +31,9 @@ pub fn sock_addr(net: &Namespace, addr: &Addr, port: u16) -> Result<SockAddr> {
     Ok(match addr {
         Addr::V4(addr) => SockAddr::v4(*addr, port),
         Addr::V6 { addr, scope } => {
-            let scope = scope.as_ref().map_or(Ok(0), |scope| interface(net, scope))?;
+            let scope = scope
+                .as_ref()
+                .map_or(Ok(0), |scope| interface(net, scope))?;
             SockAddr::v6(*addr, port, scope)
         }
         Addr::Gid(gid) => SockAddr::gid(*gid, port),

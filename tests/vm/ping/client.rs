@@ -187,7 +187,12 @@ pub(crate) type Connected = (Arc<Client>, Arc<QueuePair<Client>>, Arc<Pd>);
 pub(crate) fn connect(dst: &SockAddr) -> Result<Connected> {
     let resolved = step(
         "resolve",
-        cm::resolve(&Namespace::current(), Some(&dst.with_port(0)), dst, PATIENCE),
+        cm::resolve(
+            &Namespace::current(),
+            Some(&dst.with_port(0)),
+            dst,
+            PATIENCE,
+        ),
     )?;
     let info = resolved.info();
     ensure(info.mem_mgt_extensions && info.max_fast_reg_pages >= 8 && !info.name().is_empty())?;

@@ -130,7 +130,10 @@ fn refused(private: &[u8], dst: &SockAddr, by_consumer: bool, with: &[u8]) -> Re
 fn run() -> Result {
     let server = Arc::pin_init(server::Server::new()?, GFP_KERNEL)?;
     let door = Arc::new(server::Door(server.clone()), GFP_KERNEL)?;
-    let listener = step("listen", cm::Listener::new(&Namespace::current(), &SERVER, 8, door.clone()))?;
+    let listener = step(
+        "listen",
+        cm::Listener::new(&Namespace::current(), &SERVER, 8, door.clone()),
+    )?;
     step(
         "a second listener on the same port is refused",
         ensure(cm::Listener::new(&Namespace::current(), &SERVER, 8, door).is_err()),
@@ -157,7 +160,15 @@ fn run() -> Result {
     )?;
     step(
         "no such host",
-        ensure(cm::resolve(&Namespace::current(), None, &SockAddr::v4([10, 99, 0, 1], 1), 1000).is_err()),
+        ensure(
+            cm::resolve(
+                &Namespace::current(),
+                None,
+                &SockAddr::v4([10, 99, 0, 1], 1),
+                1000,
+            )
+            .is_err(),
+        ),
     )?;
     step("the connection", client::run(&server, &SERVER))?;
     server.close();
@@ -175,7 +186,12 @@ fn run() -> Result {
     let port = SERVER.port();
     let ip = step(
         "listen on all IP addresses",
-        cm::Listener::new(&Namespace::current(), &SockAddr::any_v6(port), 8, door.clone()),
+        cm::Listener::new(
+            &Namespace::current(),
+            &SockAddr::any_v6(port),
+            8,
+            door.clone(),
+        ),
     )?;
     let ib = step(
         "listen on all GIDs",
