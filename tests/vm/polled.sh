@@ -70,13 +70,13 @@ cmp_disk() { cmp -n 16777216 "/dev/$disk" /dev/ram0; }
 check "what was written is on the backend" cmp_disk
 
 # --- somebody who does not poll any more ------------------------------------------------
-fio --name=gone --filename="/dev/$disk" --direct=1 --ioengine=io_uring --hipri --rw=randread --bs=4k \
+fio --thread --name=gone --filename="/dev/$disk" --direct=1 --ioengine=io_uring --hipri --rw=randread --bs=4k \
 	--iodepth=32 --time_based --runtime=60 >/dev/null 2>&1 &
 job=$!
 sleep 0.5
 kill -9 "$job"
 wait "$job" 2>/dev/null
-check "after a poller was killed the disk can be unmapped" timeout 60 bash -c "$(declare -f rnbd_unmap); rnbd_unmap $disk"
+check "after a poller was killed the disk can be unmapped" wait_until 60 rnbd_unmap "$disk"
 check_fails "the session is gone" test -e /sys/class/rtrs-client/polled
 
 # --- a path goes under load ---------------------------------------------------------------

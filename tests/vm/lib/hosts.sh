@@ -93,6 +93,8 @@ loss() {
 }
 
 # unplug I: both ends lose their carrier, the server's interface goes down. plug I.
+# Not under load: a management datagram that soft-RoCE sends without a carrier breaks its
+# queue pair 1 for good. Use cut.
 unplug() { ip -n srv link set "net$1" down; }
 plug() { ip -n srv link set "net$1" up; }
 
