@@ -200,7 +200,7 @@ impl IdRef {
         // calls the observer below.
         let id = unsafe { &*this };
         // SAFETY: the event is valid while its handler runs.
-        let kind = unsafe { (*event).event };
+        let (kind, status) = unsafe { ((*event).event, (*event).status) };
         // What the event means before, and after the connection is established.
         let (before, after) = match kind {
             c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED => {
@@ -214,10 +214,7 @@ impl IdRef {
                 let data = unsafe { PrivateData::of_event(event) };
                 return id.mailbox.post(Outcome::Established(data));
             }
-            // SAFETY: as above.
-            c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR
-                if unsafe { (*event).status } == -errno::ETIMEDOUT =>
-            {
+            c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR if status == -errno::ETIMEDOUT => {
                 (errno::ETIMEDOUT, Lost::Error(errno::ETIMEDOUT))
             }
             c::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR
