@@ -9,7 +9,7 @@
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
-EXT=${EXT:-Y} AI=${AI:-Y} SECS=${SECS:-4} CYCLES=${CYCLES:-3}
+EXT=${EXT:-Y} AI=${AI:-Y} SECS=${SECS:-4} CYCLES=${CYCLES:-2}
 
 check "network" setup_loopback_rxe
 second() {
@@ -94,7 +94,7 @@ load() {
 flood() {
 	while [ ! -e /run/stop ]; do
 		fio --name=flood --filename="$disk" --direct=1 --ioengine=libaio --rw=randread --bs=64k \
-			--iodepth=64 --offset=50% --time_based --runtime="$SECS" --eta=never || return 1
+			--iodepth=32 --offset=50% --time_based --runtime="$SECS" --eta=never || return 1
 	done
 }
 load >/run/load.log 2>&1 &
