@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the test suites are: their names, in the order in which they are begun, and how
+# each is run. Sourced by test.sh, which sets the variables that say how long and where:
+# MODE, KERNEL, KV, KO, PEERS, VM, SLOW and the lengths.
+
+# shellcheck disable=SC2034  # test.sh takes the lists.
+HOST_SUITES="host compile_fail"
+# Of one VM each, the long ones first: two of them run side by side.
+SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server server-abi
+	client-abi force failover-Y paths-Y paths-N stack cycles fencing-Y swap outage powercut stats heartbeat
+	netns polled server_paths failover-N fencing-N faults stats-c client-abi-c stamp"
+PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
+	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
+	reboot failover-rust-rust failover-c-rust failover-rust-c"
+
+# What has no place in a mode, and why.
+declare -A LEFT_OUT_OF=(
+	# The second half of what always_invalidate or the extensions change.
+	[quick]="failover-N fencing-N faults"
+	[debug]="loopback-N hostile-N paths-N failover-N fencing-N outage powercut cycles swap stack stats heartbeat netns polled faults"
+	[soak]="faults"
+)
+# What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
+# pairs, because without KVM the two virtual clocks drift apart.
+NOT_ON_DEBUG="stamp stats-c client-abi-c $PAIR_SUITES"
+
+# run_suite NAME: runs it; its last line of output has the counts.
+run_suite() {
+	local ai=${1##*-} rest
+	case $1 in
+	host) cargo_tests ;;
+	compile_fail) "$TOP/tests/compile_fail/run.sh" ;;
+	base) vm base base/base.sh --timeout $((180 * SLOW)) ;;
+	disks) vm disks nullrx/null.sh --timeout $((180 * SLOW)) --mem 1536 ;;
+	verbs) vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536 ;;
+	errors) vm errors errors.sh --timeout $((240 * SLOW)) --mem 2048 ;;
+	loopback-*) loopback "$ai" ;;
+	hostile-server) hostile_server ;;
+	hostile-[YN]) hostile "$ai" ;;
+	stats) vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536 ;;
+	stats-c) stats_c ;;
+	heartbeat)
+		vm heartbeat heartbeat.sh --timeout $((360 * SLOW)) --mem 2048 --env CYCLES=$((CYCLES / 200 + 1)) \
+			--env LIMIT_MS=$((SLOW == 1 ? 2000 : 3000))
+		;;
+	netns) vm netns netns.sh --timeout $((180 * SLOW)) --mem 1536 ;;
+	polled) vm polled polled.sh --timeout $((240 * SLOW)) --mem 1536 ;;
+	client-abi) vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048 ;;
+	client-abi-c) client_abi_c ;;
+	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
+	server-abi) server_abi ;;
+	server_paths) vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048 ;;
+	paths-*) paths "$ai" "$ai" ;;
+	failover-[YN]) failover "$ai" ;;
+	fencing-*) fencing "$ai" ;;
+	cycles | outage | swap | stack | powercut | faults | stamp) "$1" ;;
+	interop-*)
+		rest=${1#interop-} rest=${rest%-*}
+		pair "${rest%-*}" "${rest#*-}" "$ai"
+		;;
+	reboot) pair_of reboot rust rust reboot CYCLES="$REBOOTS" ;;
+	failover-rust-c) pair_of "$1" rust c failover TROUBLES="$TROUBLES" ;;
+	failover-*-*)
+		rest=${1#failover-}
+		pair_of "$1" "${rest%-*}" "${rest#*-}" failover TROUBLES="$((TROUBLES + 1))"
+		;;
+	*) die "there is no suite $1" ;;
+	esac
+}
+
+# --- host tests ---------------------------------------------------------------------
+# Cargo's own closing lines become ours.
+cargo_tests() {
+	local log status=0
+	log=$(mktemp)
+	mkdir -p "$CACHE/cargo"
+	# The certificates that this machine trusts, which are perhaps more than Debian's.
+	cp -L /etc/ssl/certs/ca-certificates.crt "$CACHE/cargo/ca.crt"
+	in_root env CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/src/build/host CARGO_HTTP_CAINFO=/cache/cargo/ca.crt \
+		cargo test --manifest-path /src/tests/host/Cargo.toml 2>&1 | tee "$log" || status=$?
+	awk '/^test result:/ { p += $4; f += $6 } END { printf "%d passed, %d failed\n", p, f }' "$log"
+	rm -f "$log"
+	return "$status"
+}
+
+# --- suites of one VM --------------------------------------------------------------------
+vm() {
+	local name=$1 script=$2
+	shift 2
+	"$VM" run --name "$name" --kernel "$KERNEL" --virtual-time --ko "$KO" --script "$TOP/tests/vm/$script" "$@"
+}
+
+# pair SERVER CLIENT AI: an interop run; SERVER and CLIENT are rust or c.
+pair() {
+	local server=$KO client=$KO
+	[ "$1" = rust ] || server=$PEERS
+	[ "$2" = rust ] || client=$PEERS
+	"$VM" pair --name "interop-$1-$2-$3" --kernel "$KERNEL" --timeout $((300 * SLOW)) --mem 1536 \
+		--server-ko "$server" --client-ko "$client" \
+		--server-script "$TOP/tests/vm/interop_server.sh" --client-script "$TOP/tests/vm/interop_client.sh" \
+		--env AI="$3" --env SECS="$INTEROP_SECS" --env CLIENT="$2"
+}
+
+# hostile AI: a peer that breaks every rule, beside an honest one. The depth is
+# no power of two, so that an index can be out of range; and where there is time, there are
+# more chunks than registrations fit into the info exchange's queue at once.
+hostile() {
+	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
+		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
+		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=$DEPTH rtrs_server.max_chunk_size=65536" \
+		--env 'HOSTILE_ARGS=--halfopen 20' --env "SLOW_CASES=$(slow_cases "$1")"
+}
+
+# slow_cases AI: who waits for whom does not depend on the keys, so once is enough.
+slow_cases() { [ "$1" != Y ] || echo 1; }
+
+# stamp: a build of the same sources that was stamped otherwise.
+stamp() {
+	in_root make -C "/cache/$KV/kbuild" M=/src MO=/src/build/other CC=x86_64-linux-gnu-gcc-14 \
+		KERNELRELEASE="$KV" RNBD_STAMP=other -j"$JOBS" modules >"$TOP/build/logs/other.log" 2>&1
+	vm stamp stamp.sh --timeout 120 --file "$TOP/build/other/rtrs_client.ko:/lab/other/rtrs_client.ko"
+}
+
+# stats_c: the same checks against the C modules, so that the formats are theirs.
+stats_c() {
+	"$VM" run --name stats-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/stats.sh" \
+		--timeout 180 --mem 1536 --env IMPL=c
+}
+
+client_abi_c() {
+	"$VM" run --name client-abi-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/client_abi.sh" \
+		--timeout 200 --mem 2048 --env CLIENT=c
+}
+
+hostile_build() {
+	in_root make -C /src/tests/hostile OUT=/src/build/hostile
+	in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
+}
+
+# hostile_server: a server that lies to the client, beside an honest one.
+hostile_server() {
+	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((900 * SLOW)) \
+		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh" \
+		--env "LIAR_ARGS=$LIAR_ARGS" --env "LIES=$LIES"
+}
+
+loopback() {
+	vm "loopback-$1" loopback.sh --timeout $((600 * SLOW + SECS * 5)) --mem 3072 \
+		--env AI="$1" --env SECS="$SECS" --env CYCLES="$CYCLES" --env SLAB_KIB="$SLAB_KIB"
+}
+
+# paths EXTENSIONS AI: paths come and go under IO.
+paths() {
+	vm "paths-$1" paths.sh --timeout $((300 * SLOW)) --mem 2048 --env EXT="$1" --env AI="$2"
+}
+
+tools_build() {
+	in_root make -C /src/tests/tools OUT=/src/build/tools
+}
+
+# transport NAME SCRIPT [NAME=VALUE...]: a suite of the two hosts in one VM.
+transport() {
+	local name=$1 script=$2 word env=()
+	shift 2
+	for word in "$@"; do env+=(--env "$word"); done
+	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem "${MEM:-2048}" \
+		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
+}
+
+failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
+fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
+cycles() { transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD"; }
+outage() { transport outage outage.sh ROUNDS="$CUTS"; }
+# Little memory to begin with.
+swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
+stack() { transport stack stack.sh SECS="$LOAD" STRESS="$STRESS" ROUNDS="$CUTS"; }
+powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
+# One CPU: fewer connections, fewer allocations.
+faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((TROUBLES * 4))"; }
+
+# pair_of NAME SERVER CLIENT SCRIPT [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.
+pair_of() {
+	local name=$1 server=$KO client=$KO script=$4 word env=(--env CLIENT="$3" --env SERVER="$2")
+	[ "$2" = rust ] || server=$PEERS
+	[ "$3" = rust ] || client=$PEERS
+	shift 4
+	for word in "$@"; do env+=(--env "$word"); done
+	"$VM" pair --name "$name" --kernel "$KERNEL" --timeout $((300 + TROUBLES * 60 + REBOOTS * 120)) --mem 1536 --disk 64 \
+		--server-ko "$server" --client-ko "$client" "${env[@]}" \
+		--server-script "$TOP/tests/vm/${script}_server.sh" --client-script "$TOP/tests/vm/${script}_client.sh"
+}
+
+# On the debug kernel fewer orders of opening, since each is a connect.
+server_abi() {
+	local modes='ro rw migration'
+	[ "$KERNEL" = stock ] || modes='rw migration'
+	vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 --env MODES="$modes"
+}
