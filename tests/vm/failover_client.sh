@@ -29,7 +29,7 @@ kinds=(netem disconnect reconnect)
 # With upstream's client the death of all paths at once is the end of the IO.
 [ "$CLIENT" = c ] || [ "$FREEZE" = 0 ] || kinds=(netem freeze disconnect reconnect)
 
-RATE=${RATE:-60} load_start "/dev/$disk" --size=32m --iodepth=32
+RATE=${RATE:-60} load_start "/dev/$disk" 32
 for ((n = 0; n < TROUBLES; n++)); do
 	kind=${kinds[n % ${#kinds[@]}]} i=$((RANDOM % 2))
 	started=$SECONDS

@@ -162,7 +162,7 @@ late_after_all
 # Operations overtake each other by up to two seconds, while paths come and go.
 check "both paths are up again" wait_until 60 paths_up fence 2
 slow jitter 2000 20
-RATE=60 load_start "/dev/$disk" --size=8m --bssplit=4k/100 --offset=16m
+RATE=60 load_start "/dev/$disk" 8 16
 for ((round = 0; round < ROUNDS; round++)); do
 	for kind in disconnect netem srv-disconnect; do
 		i=$((RANDOM % 2))

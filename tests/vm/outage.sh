@@ -52,10 +52,10 @@ both() { clt_write "$(path_dir out 0)/disconnect" 1 && clt_write "$(path_dir out
 # Two loads: one of the library, the other beside it.
 RATE=60
 LOAD_LOG=/tmp/one.log
-load_start "/dev/$one" --size=12m
+load_start "/dev/$one" 12
 pid_one=$LOAD_PID
 LOAD_LOG=/tmp/two.log
-load_start "/dev/$two" --size=12m
+load_start "/dev/$two" 12
 for ((round = 0; round < ROUNDS; round++)); do
 	for kind in reload cut_both throw_out take_rdma both; do
 		started=$SECONDS

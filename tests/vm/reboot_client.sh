@@ -26,7 +26,7 @@ for file in "$session/no_path_timeout" "$rnbd/no_path_timeout"; do
 done
 [ ! -e "$session/reconnect_delay" ] || clt_write "$session/reconnect_delay" 1
 size=$(blockdev --getsz "/dev/$disk")
-RATE=80 load_start "/dev/$disk" --size=24m
+RATE=80 load_start "/dev/$disk" 24
 for ((i = 0; i < CYCLES; i++)); do
 	check "IO moves" io_moves "$disk" 30
 	check "the server loses its power" host_cmd peer kill

@@ -164,18 +164,20 @@ unload_all() {
 	done
 }
 
-# load_start FILE [fio options]: verified IO in the background until load_stop. The log is
-# LOAD_LOG (/tmp/load.log). It comes in bursts of 64, at full depth, RATE (150) in a second: where
-# every instruction is emulated, idle time is what is cheap.
+# load_start FILE MIB [OFFSET]: verified IO on so many MiB of it in the background until load_stop:
+# 4 KiB on one half, 64 KiB on the other. With one size each and without a time limit fio knows
+# the number of the write that a block has to show, so a write that was lost, or one that came
+# late, is a miscompare. The log is LOAD_LOG. It comes in bursts of 64, at full depth, RATE (150) in
+# a second: where every instruction is emulated, idle time is what is cheap.
 load_start() {
-	local file=$1
-	shift
+	local file=$1 half=$(($2 / 2)) offset=${3:-0}
 	# Signals that end a shell must reach fio itself, hence no function in between.
-	fio --name=load --filename="$file" --direct=1 --ioengine=libaio --rw=randrw \
-		--bssplit=512/10:4k/60:64k/15:128k/15 --blockalign=512 --iodepth=32 --thinktime=$((64000000 / ${RATE:-150})) --thinktime_blocks=64 \
+	fio --filename="$file" --direct=1 --ioengine=libaio --rw=randrw --iodepth=16 \
+		--thinktime=$((128000000 / ${RATE:-150})) --thinktime_blocks=64 --io_size=1t --randrepeat=0 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
-		--time_based --runtime=36000 --randrepeat=0 --eta=never --group_reporting \
-		"$@" >"$LOAD_LOG" 2>&1 &
+		--eta=never --group_reporting \
+		--name=small --bs=4k --offset="${offset}m" --size="${half}m" \
+		--name=large --bs=64k --offset="$((offset + half))m" --size="${half}m" >"$LOAD_LOG" 2>&1 &
 	LOAD_PID=$!
 }
 
