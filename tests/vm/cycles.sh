@@ -47,7 +47,7 @@ check "no leak" kmemleak_scan
 check "map over one path" clt_map cyc /dev/ram0 1
 disk=$RNBD_DEV session=$CLT_CLASS/cyc
 [ -b "/dev/$disk" ] || bail "no disk appeared"
-RATE=100 load_start "/dev/$disk" 24
+RATE=400 load_start "/dev/$disk" 24
 second="ip:10.0.1.2@ip:10.0.1.1"
 add_remove() {
 	local i

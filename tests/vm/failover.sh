@@ -25,7 +25,7 @@ for half in "$session" "$SRV_CLASS/fo"; do
 	check "${half%/fo}: three may be missed" clt_write "$half/heartbeat_missed_max" 3
 done
 
-load_start "/dev/$disk" 60
+RATE=400 load_start "/dev/$disk" 60
 number=0
 for policy in $POLICIES; do
 	check "policy $policy" clt_write "$session/mpath_policy" "$policy"
