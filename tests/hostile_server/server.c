@@ -343,7 +343,8 @@ static void take_connect(struct rdma_cm_event *ev)
 	make_qp(c);
 	param.private_data = o.len ? priv : NULL;
 	param.private_data_len = o.len;
-	if (rdma_accept(ev->id, &param))
+	/* The client may have given up meanwhile, for what happened on another connection. */
+	if (rdma_accept(ev->id, &param) && errno != EINVAL)
 		fatal("rdma_accept");
 }
 
