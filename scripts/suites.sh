@@ -15,12 +15,14 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot failover-rust-rust failover-c-rust failover-rust-c"
 
-# What has no place in a mode, and why.
+# Written, but not yet seen to pass from beginning to end: none of these counts as a proof.
+UNPROVEN="failover-Y failover-N fencing-N stack cycles swap outage powercut faults
+	reboot failover-rust-rust failover-c-rust failover-rust-c"
+# What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
-	# The second half of what always_invalidate or the extensions change.
-	[quick]="failover-N fencing-N faults"
-	[debug]="loopback-N hostile-N paths-N failover-N fencing-N outage powercut cycles swap stack stats heartbeat netns polled faults"
-	[soak]="faults"
+	[quick]=$UNPROVEN
+	[debug]="$UNPROVEN hostile-server client-abi force loopback-N hostile-N paths-N fencing-Y server_paths stats heartbeat netns polled"
+	[soak]=$UNPROVEN
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
@@ -113,8 +115,8 @@ hostile() {
 		--env 'HOSTILE_ARGS=--halfopen 20' --env "SLOW_CASES=$(slow_cases "$1")"
 }
 
-# slow_cases AI: who waits for whom does not depend on the keys, so once is enough.
-slow_cases() { [ "$1" != Y ] || echo 1; }
+# slow_cases AI: who waits for whom takes minutes, and does not depend on the keys.
+slow_cases() { [ "$MODE$1" != soakY ] || echo 1; }
 
 # stamp: a build of the same sources that was stamped otherwise.
 stamp() {
