@@ -288,7 +288,7 @@ impl SessionFiles {
         let added = self.session.add_path(endpoints);
         if let Err(wrong) = &added {
             let why = match *wrong {
-                EEXIST => "the session has a path between these addresses; remove it first",
+                EEXIST => "there is a path between these addresses; remove it, and let the server close it, first",
                 ENOSPC => "the session has as many paths as it may have; remove one first",
                 _ => return added,
             };

@@ -112,6 +112,8 @@ for ((i = 0; i < CYCLES; i++)); do
 		done
 	done
 	check_write "remove $other under load" ok "$(path "$other")/remove_path" 1
+	# It finishes what it has begun; until then it refuses another one between these addresses.
+	check "the server closes it" wait_until 20 test ! -e "/sys/class/rtrs-server/p/paths/$other"
 	check_write "add it under load" ok "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1
 done
 check "the RDMA device of one path is removed under load" rdma link delete rxe1
