@@ -15,6 +15,7 @@ use kernel::{
 use kernel_ext::{
     fmt::Show,
     log::warn_limited,
+    net::SockAddr,
     sysfs::{
         ClassDevice,
         Dir,
@@ -109,6 +110,13 @@ impl Tree {
     /// Whether the session has no path.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether the session has a path to this host.
+    pub(crate) fn leads_to(&self, dst: &SockAddr) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.path.endpoints().1.same_host(dst))
     }
 
     /// Lists a path, without a directory as yet.

@@ -82,7 +82,8 @@ if ours; then
 fi
 check_write "unmap_device with another word" EINVAL $rnbd/unmap_device now
 check_write "the same device path twice" EEXIST $map "sessname=abi device_path=$loop"
-check_write "a path that has the same link" EEXIST $map "sessname=abi device_path=${loop//\//!}"
+# The C client asks the server first, which knows no such file.
+! ours || check_write "a path that has the same link" EEXIST $map "sessname=abi device_path=${loop//\//!}"
 check_write "access mode ro" ok $map "sessname=abi device_path=/dev/ram0 access_mode=ro"
 check_eq "the disk is read-only" 1 "$(cat /sys/block/rnbd1/ro)"
 check_eq "opening it for writing" EPERM "$(write_error /dev/rnbd1 x)"

@@ -19,6 +19,7 @@ use kernel_ext::{
         error, //
     },
     sync::synchronize_rcu,
+    time,
     workqueue::{
         cancel_delayed_sync,
         cancel_sync, //
@@ -36,6 +37,11 @@ use crate::{
     sysfs::Entry, //
 };
 
+/// How often a path is tried again whose addresses the server still has in use, and how many
+/// milliseconds are in between.
+const PATIENCE: u32 = 10;
+const PATIENCE_MS: u32 = 500;
+
 impl Inner {
     /// Connects a path and lists it. Sleeps, for tens of seconds per connection if the
     /// server does not answer.
@@ -44,6 +50,19 @@ impl Inner {
     /// has one between the same addresses, `ENODEV` if it is being closed, `ENOMEM`, or as
     /// connecting does. Nothing is left of the path then.
     pub(crate) fn add_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
+        for _ in 0..PATIENCE {
+            let result = self.try_path(endpoints);
+            // The server may not be done with a path that was removed a moment ago.
+            let old = result == Err(EEXIST) && !self.tree.lock().leads_to(&endpoints.1);
+            if !old || self.is_closing() {
+                return result;
+            }
+            time::sleep_ms(PATIENCE_MS);
+        }
+        self.try_path(endpoints)
+    }
+
+    fn try_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
         let path = {
             let mut tree = self.tree.lock();
             let path = Path::new(self.clone(), endpoints, tree.is_empty())?;
