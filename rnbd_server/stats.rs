@@ -104,7 +104,7 @@ impl Stats {
                 Shard {
                     begun: Atomic::new(0),
                     ended: Atomic::new(0),
-                    ops: [const { () }; OPS.len()].map(|()| Counters::new()),
+                    ops: [(); OPS.len()].map(|()| Counters::new()),
                 },
                 GFP_KERNEL,
             )?;

@@ -48,7 +48,7 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 : >"$WORK/results"
 KO='' PEERS='' KV=''
-# shellcheck source=scripts/suites.sh
+# shellcheck source-path=SCRIPTDIR source=suites.sh
 . "$TOP/scripts/suites.sh"
 LEFT_OUT=${LEFT_OUT_OF[$MODE]:-}
 [ -z "${ALL:-}" ] || LEFT_OUT=
