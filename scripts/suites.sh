@@ -109,7 +109,7 @@ pair() {
 # no power of two, so that an index can be out of range; and where there is time, there are
 # more chunks than registrations fit into the info exchange's queue at once.
 hostile() {
-	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 4096 --timeout $((600 * SLOW)) \
+	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 4096 --timeout $((1200 * SLOW)) \
 		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
 		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=$DEPTH rtrs_server.max_chunk_size=65536" \
 		--env 'HOSTILE_ARGS=--halfopen 20' --env "SLOW_CASES=$(slow_cases "$1")"
@@ -143,7 +143,7 @@ hostile_build() {
 
 # hostile_server: a server that lies to the client, beside an honest one.
 hostile_server() {
-	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((900 * SLOW)) \
+	"$VM" run --name hostile-server --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 3072 --timeout $((1200 * SLOW)) \
 		--file "$TOP/build/hostile/hostile_server:/lab/hostile_server" --script "$TOP/tests/hostile_server/loopback.sh" \
 		--env "LIAR_ARGS=$LIAR_ARGS" --env "LIES=$LIES"
 }
