@@ -21,7 +21,7 @@ UNPROVEN="failover-Y failover-N fencing-N stack cycles swap outage powercut faul
 # What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
 	[quick]=$UNPROVEN
-	[debug]="$UNPROVEN hostile-server client-abi force loopback-N hostile-N paths-N fencing-Y server_paths stats heartbeat netns polled"
+	[debug]="$UNPROVEN hostile-server server-abi client-abi force loopback-N hostile-N paths-N fencing-Y server_paths stats heartbeat netns polled"
 	[soak]=$UNPROVEN
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
