@@ -121,7 +121,7 @@ slow_cases() { [ "$MODE$1" != soakY ] || [ "$MINUTES" -lt 30 ] || echo 1; }
 # stamp: a build of the same sources that was stamped otherwise.
 stamp() {
 	in_root make -C "/cache/$KV/kbuild" M=/src MO=/src/build/other CC=x86_64-linux-gnu-gcc-14 \
-		KERNELRELEASE="$KV" RNBD_STAMP=other -j"$JOBS" modules >"$TOP/build/logs/other.log" 2>&1
+		KERNELRELEASE="$KV" RNBD_STAMP=other -j"$JOBS" modules >"$TOP/build/logs/other.log" 2>&1 || return
 	vm stamp stamp.sh --timeout 120 --file "$TOP/build/other/rtrs_client.ko:/lab/other/rtrs_client.ko"
 }
 
@@ -137,8 +137,8 @@ client_abi_c() {
 }
 
 hostile_build() {
-	in_root make -C /src/tests/hostile OUT=/src/build/hostile
-	in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
+	in_root make -C /src/tests/hostile OUT=/src/build/hostile &&
+		in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
 }
 
 # hostile_server: a server that lies to the client, beside an honest one.
