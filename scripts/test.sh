@@ -68,15 +68,15 @@ wanted() {
 }
 
 # count SUITE STATUS LOG SECONDS: takes the counts out of a suite's last line. A suite
-# that ends badly without a failed check is a failure of its own.
+# that ends badly without a failed check, or without any check, is a failure of its own.
 count() {
 	local line passed failed
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$3" | tail -n 1 || true)
 	passed=${line%% *} failed=$(sed -E 's/.*, ([0-9]+) failed.*/\1/' <<<"$line")
 	: "${passed:=0}" "${failed:=0}"
-	if [ "$2" != 0 ] && [ "$failed" = 0 ]; then
+	if [ "$failed" = 0 ] && { [ "$2" != 0 ] || [ "$passed" = 0 ]; }; then
 		failed=1
-		say "$1: ended with status $2; its log is $3"
+		say "$1: ended with status $2 and $passed checks passed; its log is $3"
 		tail -n 25 "$3" >&2
 	elif [ "$failed" != 0 ]; then
 		grep -A 3 '^not ok' "$3" | head -n 40 >&2 || true
