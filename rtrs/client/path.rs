@@ -383,7 +383,10 @@ impl Path {
         }
         self.stats.reconnected(true);
         live.heartbeat().start(live.clone());
-        self.session.path_up(&live)
+        self.session.path_up(&live)?;
+        // While nobody can take this incarnation down, and leave another wreck of this path.
+        self.session.returned(self.uuid);
+        Ok(())
     }
 
     /// Connects the path again, if that is its turn; only one caller gets it. Sleeps.
@@ -412,7 +415,6 @@ impl Path {
                 }
                 result
             });
-            self.session.end_return(self.uuid, result.is_ok());
             match &result {
                 Ok(()) => {
                     self.schedule.lock().reset();
@@ -423,6 +425,7 @@ impl Path {
                     );
                 }
                 Err(error) => {
+                    self.session.not_returned(self.uuid);
                     let _ = self.step(Event::Failed);
                     self.stats.reconnected(false);
                     self.report_attempt(error);

@@ -340,20 +340,22 @@ impl Inner {
         Ok(())
     }
 
-    /// The path was connected again, or not. Any context.
-    pub(crate) fn end_return(self: &Arc<Self>, path: Uuid, connected: bool) {
-        let returning =
-            |wreck: &Wreck| wreck.path == path && (connected || wreck.state() == State::Returning);
+    /// The path is connected, so the server is done with whatever it carried before. The caller
+    /// keeps it from being taken down meanwhile. Any context.
+    pub(crate) fn returned(self: &Arc<Self>, path: Uuid) {
+        while let Some(wreck) = self.find_wreck(|wreck| wreck.path == path) {
+            let _ = wreck.step(Event::Over);
+            self.forget(&wreck);
+        }
+        self.changed().wake_all();
+        self.kick();
+    }
+
+    /// The path was not connected again: some other proof is needed. Any context.
+    pub(crate) fn not_returned(self: &Arc<Self>, path: Uuid) {
+        let returning = |wreck: &Wreck| wreck.path == path && wreck.state() == State::Returning;
         while let Some(wreck) = self.find_wreck(returning) {
-            match connected {
-                true => {
-                    let _ = wreck.step(Event::Over);
-                    self.forget(&wreck);
-                }
-                false => {
-                    let _ = wreck.step(Event::Failed);
-                }
-            }
+            let _ = wreck.step(Event::Failed);
         }
         self.changed().wake_all();
         self.kick();
