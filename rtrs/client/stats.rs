@@ -20,7 +20,8 @@ use kernel_ext::{
     fmt::Show,
     sysfs::{
         File,
-        Files, //
+        Files,
+        Page, //
     },
 };
 use rtrs_core::counters::Counters;
@@ -176,29 +177,13 @@ impl Files for StatsFiles {
     const FILES: &'static [File<Self>] = &[
         File::read_write(
             c"cpu_migration_from",
-            |files, page| {
-                let each = PerCpu(files.0.counters.each(MIGRATED_FROM));
-                page.emit(fmt!("{}", Show(each)));
-                Ok(())
-            },
-            |files, text, _| {
-                one(text)?;
-                files.0.reset_migrations();
-                Ok(())
-            },
+            show_each::<MIGRATED_FROM>,
+            |files, text, _| reset(text, || files.0.reset_migrations()),
         ),
         File::read_write(
             c"cpu_migration_to",
-            |files, page| {
-                let each = PerCpu(files.0.counters.each(MIGRATED_TO));
-                page.emit(fmt!("{}", Show(each)));
-                Ok(())
-            },
-            |files, text, _| {
-                one(text)?;
-                files.0.reset_migrations();
-                Ok(())
-            },
+            show_each::<MIGRATED_TO>,
+            |files, text, _| reset(text, || files.0.reset_migrations()),
         ),
         File::read_write(
             c"reconnects",
@@ -206,11 +191,7 @@ impl Files for StatsFiles {
                 page.emit(fmt!("{}", Show(files.0.reconnects())));
                 Ok(())
             },
-            |files, text, _| {
-                one(text)?;
-                files.0.reset_reconnects();
-                Ok(())
-            },
+            |files, text, _| reset(text, || files.0.reset_reconnects()),
         ),
         File::read_write(
             c"rdma",
@@ -218,11 +199,7 @@ impl Files for StatsFiles {
                 page.emit(fmt!("{}", Show(files.0.rdma())));
                 Ok(())
             },
-            |files, text, _| {
-                one(text)?;
-                files.0.reset_rdma();
-                Ok(())
-            },
+            |files, text, _| reset(text, || files.0.reset_rdma()),
         ),
         File::read_write(
             c"reset_all",
@@ -231,12 +208,26 @@ impl Files for StatsFiles {
                 Ok(())
             },
             |files, text, _| {
-                one(text)?;
-                files.0.reset_rdma();
-                files.0.reset_migrations();
-                files.0.reset_reconnects();
-                Ok(())
+                reset(text, || {
+                    files.0.reset_rdma();
+                    files.0.reset_migrations();
+                    files.0.reset_reconnects();
+                })
             },
         ),
     ];
+}
+
+/// Shows a counter of every processor.
+fn show_each<const COUNTER: usize>(files: &StatsFiles, page: &mut Page<'_>) -> Result {
+    let each = PerCpu(files.0.counters.each(COUNTER));
+    page.emit(fmt!("{}", Show(each)));
+    Ok(())
+}
+
+/// Does it if a 1 was written, and only then.
+fn reset(text: &[u8], it: impl FnOnce()) -> Result {
+    one(text)?;
+    it();
+    Ok(())
 }
