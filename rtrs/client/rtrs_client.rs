@@ -16,9 +16,10 @@
 //!
 //! # Lock order
 //!
-//! `Session::changing`, `Path::life`, `Inner::control`; then a request slot, then the
-//! queue pair inside the verbs layer. Callbacks of the user are made with no lock of a
-//! slot held.
+//! `Session::closing`, `Path::life`, `Inner::control`; then a request's berth, a request's slot,
+//! and the queue pair inside the verbs layer. `Inner::tree` is held with none of the first three.
+//! Requests are ended with no lock of a berth or a slot held; news of the link are told under
+//! `Inner::control`.
 
 #![forbid(unsafe_code)]
 

@@ -34,7 +34,6 @@ use kernel_ext::{
         errno,
         error, //
     },
-    time,
     workqueue::enqueue_delayed, //
 };
 use rtrs_logic::wreck::{
@@ -286,7 +285,12 @@ impl Inner {
             if !live.features.has(Features::FENCE) || wreck.no_fence() {
                 let hold = u64::from(params::failover_hold_ms());
                 let left = hold.saturating_sub(wreck.age_ms());
-                time::sleep_ms(u32::try_from(left).unwrap_or(0));
+                // As long as the path is wanted: whoever closes it waits for us.
+                self.changed()
+                    .wait_event_timeout(u32::try_from(left).unwrap_or(0), || {
+                        live.path.still_connecting().is_err()
+                    });
+                live.path.still_connecting()?;
                 let _ = wreck.step(Event::Over);
                 self.forget(&wreck);
                 continue;
