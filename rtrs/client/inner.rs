@@ -40,6 +40,7 @@ use kernel_ext::{
         error, //
     },
     fmt::Show,
+    memory,
     net::Namespace,
     new_irq_spinlock,
     sync::{
@@ -347,12 +348,28 @@ impl Inner {
     }
 
     /// A path is connected: requests may take it. Sleeps.
+    ///
+    /// Fails with `ENOMEM`, and with `EINVAL` if the path's device takes less in one request
+    /// than the user was told.
     pub(crate) fn path_up(&self, live: &Arc<Live>) -> Result {
+        // Whoever takes another path down needs the same lock, and write-back may be waiting
+        // for that (weak point L14).
+        memory::without_io(|| self.route_over(live))
+    }
+
+    fn route_over(&self, live: &Arc<Live>) -> Result {
         let mut control = self.control.lock();
         let segments = self.max_segments.load(Relaxed);
         if live.max_segments < segments {
             if control.announced {
                 // The user has built its requests for more.
+                pr_warn!(
+                    "session {}: the adapter of the path takes {} pieces of memory at once, where {} were promised; map the session's devices anew\n",
+                    Show(&self.name),
+                    live.max_segments,
+                    segments
+                );
+                live.path.set_hopeless();
                 return Err(EINVAL);
             }
             self.max_segments.store(live.max_segments, Relaxed);

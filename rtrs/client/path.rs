@@ -486,25 +486,28 @@ impl Path {
         let Some(live) = live else {
             return;
         };
-        self.session.withdraw(&live);
-        self.session.list_wreck(&live.wreck);
-        if !live.take_down() {
-            self.session.forget(&live.wreck);
-        }
-        // First the requests, then the news.
-        self.session.salvage();
-        self.session.path_down(&live);
+        // Disks wait for the requests that end here, whoever it is that takes the path down; so
+        // nothing here may wait for disks (weak point L14).
+        memory::without_io(|| {
+            self.session.withdraw(&live);
+            self.session.list_wreck(&live.wreck);
+            if !live.take_down() {
+                self.session.forget(&live.wreck);
+            }
+            // First the requests, then the news.
+            self.session.salvage();
+            self.session.path_down(&live);
+            drop(live);
+        })
     }
 
     /// A connected path broke, its device is being removed, or an attempt to connect has
     /// ended. Process context.
     fn recover(self: &Arc<Self>) {
-        memory::without_io(|| {
-            self.take_down();
-            if self.step(Event::Drained).is_none() {
-                self.schedule_next();
-            }
-        })
+        self.take_down();
+        if self.step(Event::Drained).is_none() {
+            self.schedule_next();
+        }
     }
 
     /// Connects the path anew, on behalf of an administrator, whatever it does now and how
@@ -520,7 +523,7 @@ impl Path {
         cancel_delayed_sync::<_, ATTEMPT>(self);
         self.schedule.lock().reset();
         self.hopeless.store(false, Relaxed);
-        memory::without_io(|| self.take_down());
+        self.take_down();
         match self.connect_again() {
             Err(EBUSY) => Err(EBUSY),
             _ if self.is_connected() => Ok(()),
