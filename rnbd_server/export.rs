@@ -28,6 +28,7 @@ use kernel::{
 };
 use kernel_ext::{
     fmt::escape,
+    log::warn_limited,
     sysfs::{
         Class,
         ClassDevice,
@@ -101,9 +102,7 @@ impl ExportFiles {
     }
 
     fn revalidate(&self, text: &[u8], _context: &StoreContext<'_>) -> Result {
-        if !is_one(text) {
-            return Err(EINVAL);
-        }
+        one(text)?;
         // The watch takes it up; the list must not be locked here.
         self.recheck.store(true, Relaxed);
         Ok(())
@@ -119,9 +118,13 @@ impl Files for ExportFiles {
     ];
 }
 
-/// Whether the text is `1`, perhaps with a newline.
-pub(crate) fn is_one(text: &[u8]) -> bool {
-    matches!(text, b"1" | b"1\n")
+/// Accepts `1`, perhaps with a newline; anything else is `EINVAL`, and the log says so.
+pub(crate) fn one(text: &[u8]) -> Result {
+    if matches!(text, b"1" | b"1\n") {
+        return Ok(());
+    }
+    warn_limited!("this file takes nothing but a 1\n");
+    Err(EINVAL)
 }
 
 /// One mapping of an export.

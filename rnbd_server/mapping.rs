@@ -49,7 +49,7 @@ use crate::{
         Key, //
     },
     export::{
-        is_one,
+        one,
         Exports,
         Share, //
     },
@@ -102,9 +102,7 @@ impl MappingFiles {
 
     /// Closes the mapping whatever its client thinks; returns when it is closed.
     fn force_close(&self, text: &[u8], context: &StoreContext<'_>) -> Result {
-        if !is_one(text) {
-            return Err(EINVAL);
-        }
+        one(text)?;
         // Closing removes this file and waits for its functions, so it has to go first. Whoever
         // does not get it finds the mapping being closed by somebody else.
         if !context.remove_self() {

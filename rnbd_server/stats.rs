@@ -37,7 +37,7 @@ use rnbd_proto::{
     Op, //
 };
 
-use crate::export::is_one;
+use crate::export::one;
 
 /// Most shards; more processors share them.
 const MAX_SHARDS: u32 = 16;
@@ -213,9 +213,7 @@ impl Stats {
     }
 
     fn reset(&self, text: &[u8], _context: &StoreContext<'_>) -> Result {
-        if !is_one(text) {
-            return Err(EINVAL);
-        }
+        one(text)?;
         for counters in self.shards.iter().flat_map(|shard| &shard.ops) {
             counters.reset();
         }
