@@ -370,7 +370,8 @@ fn hint(e: Error) -> &'static str {
         errno::EHOSTUNREACH => "there is no route to the host, or no RDMA device on the way",
         errno::ENODEV => "no RDMA device has the source address",
         errno::EEXIST => "the name or the address pair is in use",
-        errno::ENOMEM => "memory is short here or on the server",
+        errno::ENOMEM => "memory is short here, or a limit of rtrs_server is reached",
+        errno::EACCES => "allowed_clients of rtrs_server does not name this host",
         _ => "see the lines above",
     }
 }
