@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Everything that can be said about the tree without running it: formatting,
-# compiler and clippy warnings, the three walls, licences, shell scripts. Ends
-# with `N passed, N failed`.
+# compiler and clippy warnings, the three walls, licences, shell scripts, and what
+# the documents say of the sources. Ends with `N passed, N failed`.
 
 . "$(dirname "$0")/lab/lib.sh"
 need_root
@@ -58,6 +58,7 @@ verdict "SAFETY comments argue" "$(rust_files | xargs -r grep -HniE 'SAFETY:\s*(
 verdict "nothing left to do in the tree" "$(git ls-files | grep -vE '\.md$' | xargs -r grep -HnE '\b(TO[D]O|FIX[M]E|XX[X])\b' || true)"
 verdict "every source has a licence line" "$(git ls-files -- '*.rs' '*.c' '*.h' '*.sh' '*.py' '*.mk' Kbuild Makefile | xargs -r grep -L 'SPDX-License-Identifier: GPL-2.0' || true)"
 verdict "no file over 600 lines" "$(git ls-files -- '*.rs' '*.c' '*.h' '*.sh' '*.py' | xargs -r wc -l | awk '$2 != "total" && $1 > 600')"
+verdict "documents and sources agree" "$(in_root sh -c 'cd /src && python3 -B scripts/documented.py' 2>&1)"
 shell_scripts() {
 	local files
 	mapfile -t files < <(git ls-files -- '*.sh' '.ci/run' | sed 's,^,/src/,')
