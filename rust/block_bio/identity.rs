@@ -4,7 +4,9 @@
 //!
 //! Asked once when a device is opened. Disks know it themselves, or their drivers show it in
 //! sysfs, at `/sys` in the mount namespace of the calling thread; what has no name gets one
-//! made of the host's name and its own, which is as stable as these are. Nothing here may be
+//! made of the host's name and its own, which is as stable as these are. A volume of the device
+//! mapper is never asked for the id of a disk: it would answer with that of the disk below,
+//! which other volumes there answer too, and no longer once it lies on two. Nothing here may be
 //! used to decide about access: it is text for administrators.
 
 use crate::{
@@ -31,10 +33,9 @@ const ID_LEN: usize = 16;
 const TEXT_LEN: usize = 128;
 
 /// Files of a disk in sysfs that name it, the best first, and what is put in front.
-const FILES: [(&str, &[u8]); 6] = [
+const FILES: [(&str, &[u8]); 5] = [
     ("wwid", b""),
     ("device/wwid", b""),
-    ("dm/uuid", b"dm."),
     ("md/uuid", b"md."),
     ("serial", b"serial."),
     ("device/serial", b"serial."),
@@ -51,17 +52,17 @@ impl BlockDevice {
     ///
     /// `ENOMEM`.
     pub fn identity(&self) -> Result<KVec<u8>> {
-        let mut text = match self.disk_id()? {
-            Some(text) => text,
-            None => match self.sysfs_id()? {
-                Some(text) => text,
-                None => {
-                    let mut text = node_name()?;
-                    text.extend_from_slice(b":", GFP_KERNEL)?;
-                    text.extend_from_slice(self.name().as_bytes(), GFP_KERNEL)?;
-                    return Ok(text);
-                }
-            },
+        let volume = self.shown("dm/name")?;
+        let own = match &volume {
+            Some(_) => prefixed(b"dm.", self.shown("dm/uuid")?)?,
+            None => self.own_id()?,
+        };
+        let Some(mut text) = own else {
+            let mut text = node_name()?;
+            text.extend_from_slice(b":", GFP_KERNEL)?;
+            let name = volume.as_deref().unwrap_or(self.name().as_bytes());
+            text.extend_from_slice(name, GFP_KERNEL)?;
+            return Ok(text);
         };
         let number = self.partition();
         if number > 0 {
@@ -69,6 +70,19 @@ impl BlockDevice {
             text.extend_from_slice(suffix.to_bytes(), GFP_KERNEL)?;
         }
         Ok(text)
+    }
+
+    /// What the disk or its driver says.
+    fn own_id(&self) -> Result<Option<KVec<u8>>> {
+        if let Some(text) = self.disk_id()? {
+            return Ok(Some(text));
+        }
+        for (file, prefix) in FILES {
+            if let Some(text) = prefixed(prefix, self.shown(file)?)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
     }
 
     /// What the driver knows of the disk.
@@ -97,31 +111,37 @@ impl BlockDevice {
         Ok(None)
     }
 
-    /// What the driver shows of the disk.
-    fn sysfs_id(&self) -> Result<Option<KVec<u8>>> {
+    /// What a file of the disk in sysfs shows, without the blanks around it; none if there is no
+    /// such file.
+    fn shown(&self, file: &str) -> Result<Option<KVec<u8>>> {
         /// Where the minor number begins in a device number (`MINORBITS`).
         const MINOR_BITS: u32 = 20;
         let dev = self.disk_dev();
         let (major, minor) = (dev >> MINOR_BITS, dev & ((1 << MINOR_BITS) - 1));
-        for (file, prefix) in FILES {
-            let path = CString::try_from_fmt(fmt!("/sys/dev/block/{}:{}/{}", major, minor, file))?;
-            let mut buffer = [0u8; TEXT_LEN];
-            // SAFETY: the path is a terminated string, and the buffer as long as we say.
-            let len = unsafe {
-                raw::biox_read_text(path.as_char_ptr(), buffer.as_mut_ptr().cast(), TEXT_LEN)
-            };
-            let read = usize::try_from(len).ok().and_then(|len| buffer.get(..len));
-            let shown = read.unwrap_or(&[]).trim_ascii();
-            if shown.is_empty() {
-                continue;
-            }
-            let mut text = KVec::new();
-            text.extend_from_slice(prefix, GFP_KERNEL)?;
-            text.extend_from_slice(shown, GFP_KERNEL)?;
-            return Ok(Some(text));
-        }
-        Ok(None)
+        let path = CString::try_from_fmt(fmt!("/sys/dev/block/{}:{}/{}", major, minor, file))?;
+        let mut buffer = [0u8; TEXT_LEN];
+        // SAFETY: the path is a terminated string, and the buffer as long as we say.
+        let len = unsafe {
+            raw::biox_read_text(path.as_char_ptr(), buffer.as_mut_ptr().cast(), TEXT_LEN)
+        };
+        let Some(read) = usize::try_from(len).ok().and_then(|len| buffer.get(..len)) else {
+            return Ok(None);
+        };
+        let mut text = KVec::new();
+        text.extend_from_slice(read.trim_ascii(), GFP_KERNEL)?;
+        Ok(Some(text))
     }
+}
+
+/// `prefix` and the text, if there is any.
+fn prefixed(prefix: &[u8], text: Option<KVec<u8>>) -> Result<Option<KVec<u8>>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let mut whole = KVec::new();
+    whole.extend_from_slice(prefix, GFP_KERNEL)?;
+    whole.extend_from_slice(&text, GFP_KERNEL)?;
+    Ok(Some(whole))
 }
 
 impl RegularFile {
