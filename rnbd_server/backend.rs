@@ -61,9 +61,9 @@ enum Device {
 }
 
 /// Where the IO of a mapping goes.
-pub(crate) enum Route<'a> {
+pub(crate) enum Route {
     /// As bios to a device.
-    Bio(&'a Arc<BlockDevice>),
+    Bio(Arc<BlockDevice>),
     /// Through the page cache.
     Cache(Target),
 }
@@ -214,9 +214,9 @@ impl Backend {
     }
 
     /// Where IO goes. Any context.
-    pub(crate) fn route(&self) -> Route<'_> {
+    pub(crate) fn route(&self) -> Route {
         match (&self.device, self.io_mode) {
-            (Device::Block(device), IoMode::Block) => Route::Bio(device),
+            (Device::Block(device), IoMode::Block) => Route::Bio(device.clone()),
             (Device::Block(device), IoMode::File) => Route::Cache(Target::Device(device.clone())),
             (Device::File(file), _) => Route::Cache(Target::File(file.clone())),
         }

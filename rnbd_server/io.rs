@@ -19,11 +19,14 @@ use block_bio::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    static_lock_class,
+    sync::{
+        Arc,
+        LockClassKey, //
+    }, //
 };
 use kernel_ext::{
     error::errno,
-    new_irq_spinlock,
     sync::IrqSpinLock, //
 };
 use rnbd_proto::{
@@ -43,85 +46,72 @@ use crate::{
 /// Bytes of a sector, the unit of all positions on the wire (`spec` of the IO message).
 const SECTOR: u64 = 512;
 
-/// Priority class "real time" of an IO priority, and where the class stands in it
-/// (`include/uapi/linux/ioprio.h`).
-const CLASS_SHIFT: u32 = 13;
-const CLASS_REALTIME: u16 = 1;
-const CLASS_BEST_EFFORT: u16 = 2;
-
-/// Idle bios of one session, as many as it has requests in flight unless paths break.
+/// Idle requests for a backend, as many as can be in flight unless paths break.
 #[pin_data]
-pub(crate) struct Pool {
+pub(crate) struct Pool<T> {
+    /// Makes another one. May sleep.
+    make: fn() -> Result<T>,
     #[pin]
-    idle: IrqSpinLock<KVec<KBox<Io<InFlight>>>>,
+    idle: IrqSpinLock<KVec<T>>,
 }
 
-impl Pool {
+/// Bios, of one session.
+pub(crate) type BioPool = Pool<KBox<Io<InFlight>>>;
+
+/// Requests through the page cache, of one mapping.
+pub(crate) type CachePool = Pool<Pin<KBox<FileIo<InFlight>>>>;
+
+impl BioPool {
     /// Allocates `depth` bios. Process context.
-    pub(crate) fn new(depth: usize) -> Result<Arc<Self>> {
-        let mut idle = KVec::with_capacity(depth, GFP_KERNEL)?;
-        for _ in 0..depth {
-            idle.push(Io::new()?, GFP_KERNEL)?;
-        }
-        Arc::pin_init(
-            pin_init!(Self {
-                idle <- new_irq_spinlock!(idle),
-            }),
-            GFP_KERNEL,
-        )
+    pub(crate) fn of_bios(depth: usize) -> Result<Arc<Self>> {
+        Self::new(depth, Io::new)
     }
-
-    /// A bio; a new one only if more requests are in flight than the session has chunks, as
-    /// after the loss of a path.
-    fn take(&self) -> Result<KBox<Io<InFlight>>> {
-        if let Some(io) = self.idle.lock().pop() {
-            return Ok(io);
-        }
-        Io::new()
-    }
-
-    fn give(&self, io: KBox<Io<InFlight>>) {
-        // What does not fit was allocated on top; it is freed outside the lock.
-        let surplus = self.idle.lock().push_within_capacity(io).err();
-        drop(surplus);
-    }
-}
-
-/// Idle requests through the page cache, of one mapping.
-#[pin_data]
-pub(crate) struct CachePool {
-    #[pin]
-    idle: IrqSpinLock<KVec<Pin<KBox<FileIo<InFlight>>>>>,
 }
 
 impl CachePool {
     /// Allocates `depth` requests. Process context.
-    pub(crate) fn new(depth: usize) -> Result<Arc<Self>> {
+    pub(crate) fn of_requests(depth: usize) -> Result<Arc<Self>> {
+        Self::new(depth, FileIo::new)
+    }
+}
+
+impl<T> Pool<T> {
+    fn new(depth: usize, make: fn() -> Result<T>) -> Result<Arc<Self>> {
         let mut idle = KVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
-            idle.push(FileIo::new()?, GFP_KERNEL)?;
+            idle.push(make()?, GFP_KERNEL)?;
         }
+        let (name, key) = class();
         Arc::pin_init(
             pin_init!(Self {
-                idle <- new_irq_spinlock!(idle),
+                make,
+                idle <- IrqSpinLock::new(idle, name, key),
             }),
             GFP_KERNEL,
         )
     }
 
-    /// As [`Pool::take`].
-    fn take(&self) -> Result<Pin<KBox<FileIo<InFlight>>>> {
+    /// An idle request; a new one only if more are in flight than the session has chunks, as
+    /// after the loss of a path.
+    fn take(&self) -> Result<T> {
         if let Some(io) = self.idle.lock().pop() {
             return Ok(io);
         }
-        FileIo::new()
+        (self.make)()
     }
 
-    fn give(&self, io: Pin<KBox<FileIo<InFlight>>>) {
+    fn give(&self, io: T) {
         // What does not fit was allocated on top; it is freed outside the lock.
         let surplus = self.idle.lock().push_within_capacity(io).err();
         drop(surplus);
     }
+}
+
+/// The lock class of all pools. Not in the generic code, where each type could have its own copy
+/// of the name.
+#[inline(never)]
+fn class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"rnbd_server::Pool", static_lock_class!())
 }
 
 /// What belongs to a request at its backend: the request to answer and the mapping it counts for.
@@ -190,7 +180,12 @@ fn start(
         return Err((operation, -errno::ENOTCONN));
     };
     let read_only = mapping.mode == AccessMode::Ro || backend.is_read_only();
-    let op = match check(read_only, io, backend.sectors(), &backend.limits()) {
+    let checked = check(read_only, io, backend.sectors(), &backend.limits());
+    let route = backend.route();
+    // From here on only the request holds what it goes to: whoever has seen the last request
+    // leave the gate finds the backend closed.
+    drop(backend);
+    let op = match checked {
         Ok(op) => op,
         Err(errno) => return Err((operation, errno)),
     };
@@ -199,7 +194,7 @@ fn start(
         _ => None,
     };
     let flags = flags(io.op, io.flags);
-    match backend.route() {
+    match route {
         Route::Bio(device) => {
             let Ok(bio) = mapping.pool.take() else {
                 return Err((operation, -errno::ENOMEM));
@@ -209,7 +204,7 @@ fn start(
                 mapping: mapping.clone(),
                 begun: mapping.stats.begin(io.op, io.size),
             };
-            let prio = priority(io.prio);
+            let prio = io.prio.unwrap_or(0);
             bio.submit(device, op, flags, io.sector, io.size, data, prio, flight);
         }
         Route::Cache(target) => {
@@ -284,14 +279,5 @@ fn flags(op: Op, flags: Flags) -> BioFlags {
         fua: writes && flags.fua,
         preflush: writes && flags.preflush,
         nounmap: matches!(op, Op::WriteZeroes) && flags.nounmap,
-    }
-}
-
-/// A client may ask for less than others get, not for more: real time becomes best effort.
-fn priority(prio: Option<u16>) -> u16 {
-    match prio {
-        Some(prio) if prio >> CLASS_SHIFT == CLASS_REALTIME => CLASS_BEST_EFFORT << CLASS_SHIFT,
-        Some(prio) => prio,
-        None => 0,
     }
 }

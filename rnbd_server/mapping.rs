@@ -54,8 +54,8 @@ use crate::{
         Share, //
     },
     io::{
-        CachePool,
-        Pool, //
+        BioPool,
+        CachePool, //
     },
     session::Session,
     stats::Stats, //
@@ -141,7 +141,7 @@ pub(crate) struct Mapping {
     /// The number of this opening, which never comes again.
     pub(crate) generation: u64,
     /// Memory for the requests of the session.
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<BioPool>,
     /// Memory for requests through the page cache, if that is how the IO is done.
     pub(crate) cache: Option<Arc<CachePool>>,
     /// Where requests are counted.

@@ -152,7 +152,7 @@ pub(crate) fn mapping(
     }
     let cache = match backend.io_mode {
         IoMode::Block => None,
-        IoMode::File => Some(CachePool::new(session.depth)?),
+        IoMode::File => Some(CachePool::of_requests(session.depth)?),
     };
     let backend = Arc::new(backend, GFP_KERNEL)?;
     let open = backend.clone();

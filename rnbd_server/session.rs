@@ -78,7 +78,7 @@ use crate::{
     },
     io::{
         self,
-        Pool, //
+        BioPool, //
     },
     mapping::Mapping,
     open::{
@@ -157,7 +157,7 @@ pub(crate) struct Session {
     /// The name that the client gave itself; it proves nothing.
     pub(crate) name: CString,
     pub(crate) exports: Arc<Exports>,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Arc<BioPool>,
     /// Requests that the client can have in flight, on the paths that are busy together.
     pub(crate) depth: usize,
     /// For speaking to the client without being asked.
@@ -190,7 +190,7 @@ impl Session {
             try_pin_init!(Self {
                 name: directory_name(facts.name)?,
                 exports: exports.clone(),
-                pool: Pool::new(depth)?,
+                pool: BioPool::of_bios(depth)?,
                 depth,
                 link: facts.link.clone(),
                 extended: facts.features.has(Features::USER),

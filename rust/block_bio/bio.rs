@@ -170,7 +170,7 @@ impl<T: Owner> Io<T> {
     #[allow(clippy::too_many_arguments)]
     pub fn submit(
         mut self: KBox<Self>,
-        dev: &Arc<BlockDevice>,
+        dev: Arc<BlockDevice>,
         op: BioOp,
         flags: BioFlags,
         sector: u64,
@@ -179,18 +179,16 @@ impl<T: Owner> Io<T> {
         prio: u16,
         payload: T,
     ) {
-        if let Err(error) = check(dev, op, sector, bytes, data.as_ref()) {
-            // The memory may have to be free again when the owner is told.
+        if let Err(error) = check(&dev, op, sector, bytes, data.as_ref()) {
+            // As at the end: memory and device are released before the owner is told.
             drop(data);
+            drop(dev);
             return T::done(self, payload, error.to_errno());
         }
 
         let memory = data.as_ref().map(|segment| segment.as_ptr());
-        self.flight = Some(Flight {
-            payload,
-            data,
-            dev: dev.clone(),
-        });
+        let bdev = dev.raw();
+        self.flight = Some(Flight { payload, data, dev });
         // From here on the box belongs to the block layer; `end` takes it back.
         let io = KBox::into_raw(self);
         // SAFETY:
@@ -209,7 +207,7 @@ impl<T: Owner> Io<T> {
             let vecs = if memory.is_some() { 1 } else { 0 };
             bindings::bio_init(
                 bio,
-                dev.raw(),
+                bdev,
                 Opaque::cast_into(&raw const (*io).vec),
                 vecs,
                 flags.encode(op),
