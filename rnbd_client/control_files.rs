@@ -35,9 +35,5 @@ fn map(_: &Control, text: &[u8], _: &StoreContext<'_>) -> Result {
 }
 
 impl Files for Control {
-    const FILES: &'static [File<Self>] = &[File {
-        name: c"map_device",
-        show: Some(usage),
-        store: Some(map),
-    }];
+    const FILES: &'static [File<Self>] = &[File::read_write(c"map_device", usage, map)];
 }

@@ -197,33 +197,20 @@ fn no_path_timeout(device: &Device, text: &[u8], _: &StoreContext<'_>) -> Result
     Ok(())
 }
 
-/// A file that is only read.
-const fn shown(name: &'static CStr, show: fn(&Device, &mut Page<'_>) -> Result) -> File<Device> {
-    File {
-        name,
-        show: Some(show),
-        store: None,
-    }
-}
-
 impl Files for Device {
     const FILES: &'static [File<Self>] = &[
-        File {
-            name: c"unmap_device",
-            show: Some(show_unmap),
-            store: Some(unmap),
-        },
+        File::read_write(c"unmap_device", show_unmap, unmap),
         File::read_write(c"resize", show_resize, resize),
         File::read_write(c"remap_device", show_remap, remap),
         File::read_write(c"revalidate", show_revalidate, revalidate),
         File::read_write(c"io_timeout", show_io_timeout, io_timeout),
         File::read_write(c"no_path_timeout", show_no_path_timeout, no_path_timeout),
-        shown(c"state", state),
-        shown(c"session", session),
-        shown(c"mapping_path", mapping_path),
-        shown(c"access_mode", access_mode),
-        shown(c"nr_poll_queues", nr_poll_queues),
-        shown(c"io_mode", io_mode),
-        shown(c"identity", identity),
+        File::read_only(c"state", state),
+        File::read_only(c"session", session),
+        File::read_only(c"mapping_path", mapping_path),
+        File::read_only(c"access_mode", access_mode),
+        File::read_only(c"nr_poll_queues", nr_poll_queues),
+        File::read_only(c"io_mode", io_mode),
+        File::read_only(c"identity", identity),
     ];
 }
