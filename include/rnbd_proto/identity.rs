@@ -4,18 +4,19 @@
 //!
 //! A server takes it from its backend; a client shows it, so that rules for device names
 //! can refer to it. It travels in the extension of an answer ([`crate::OpenExt`]) and
-//! must never reach a file or a log with anything in it that is not a plain character.
+//! must never reach a file or a log with anything in it that is not a plain character, nor
+//! with a slash: the rules make it a part of a file's name.
 
 use core::fmt;
 
 use crate::limits::IDENTITY_MAX;
 
-/// The persistent identity of a device: at most 127 graphic ASCII characters; none if the
-/// device has no identity.
+/// The persistent identity of a device: at most 127 graphic ASCII characters other than `/`;
+/// none if the device has no identity.
 ///
 /// # Invariants
 ///
-/// `len <= IDENTITY_MAX`; the first `len` bytes are graphic ASCII, and the rest is zero.
+/// `len <= IDENTITY_MAX`; the first `len` bytes are graphic ASCII but no `/`, and the rest is zero.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     bytes: [u8; IDENTITY_MAX],
@@ -32,7 +33,7 @@ impl Identity {
 
     /// Takes `text` if it is an identity as it stands.
     pub fn new(text: &[u8]) -> Option<Self> {
-        if !text.iter().all(u8::is_ascii_graphic) {
+        if !text.iter().all(is_plain) {
             return None;
         }
         let len = match u8::try_from(text.len()) {
@@ -49,15 +50,15 @@ impl Identity {
 
     /// Makes an identity of what a backend says of itself, which is padded and not
     /// always text: blanks around it are dropped, everything else that is no graphic
-    /// character becomes an underscore, and what is too long is cut.
+    /// character, or a slash, becomes an underscore, and what is too long is cut.
     pub fn from_backend(text: &[u8]) -> Self {
         let mut identity = Self::NONE;
         let text = text.trim_ascii();
         for (to, from) in identity.bytes.iter_mut().zip(text) {
-            *to = if from.is_ascii_graphic() { *from } else { b'_' };
+            *to = if is_plain(from) { *from } else { b'_' };
             identity.len = identity.len.saturating_add(1);
         }
-        // INVARIANT: As many bytes were counted as were set, each of them graphic.
+        // INVARIANT: As many bytes were counted as were set, each of them plain.
         identity
     }
 
@@ -84,6 +85,11 @@ impl Identity {
             .and_then(Self::new)
             .unwrap_or(Self::NONE)
     }
+}
+
+/// Whether an identity may have this character.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && *byte != b'/'
 }
 
 impl fmt::Display for Identity {

@@ -203,7 +203,7 @@ fn bad_hints_are_dropped() {
     assert_eq!(parsed, expected);
     // An identity that could break a file's line.
     bytes[104] = 3;
-    for bad in [0, b'\n', b' ', 0x1b, 0x7f, 0x80, 0xff] {
+    for bad in [0, b'\n', b' ', b'/', 0x1b, 0x7f, 0x80, 0xff] {
         bytes[105..108].copy_from_slice(&[b'a', bad, b'b']);
         let parsed = OpenExt::parse(&bytes, &rsp).unwrap().unwrap();
         assert!(parsed.identity.is_none());
@@ -221,6 +221,9 @@ fn identities() {
     assert_eq!(Identity::new(&[b'x'; 127]).unwrap().as_bytes().len(), 127);
     assert_eq!(Identity::new(&[b'x'; 128]), None);
     assert_eq!(Identity::new(b"a b"), None);
+    // It becomes a part of a file's name.
+    assert_eq!(Identity::new(b"../../a"), None);
+    assert_eq!(Identity::from_backend(b"../a").as_bytes(), b".._a");
     let made = Identity::from_backend(b"  QEMU HARDDISK \x01serial\0 \n");
     assert_eq!(made.to_string(), "QEMU_HARDDISK__serial_");
     assert_eq!(Identity::from_backend(&[b'y'; 300]).as_bytes().len(), 127);
