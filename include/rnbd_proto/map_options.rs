@@ -26,6 +26,7 @@ use crate::limits::{
     MAX_MAP_PATHS,
     NAME_MAX, //
 };
+use crate::number::magnitude;
 
 /// What reading the file shows, in front of the name of the file.
 pub const USAGE_HEAD: &str = "Usage: echo \"[dest_port=server port number] \
@@ -309,31 +310,12 @@ fn strip(text: &[u8]) -> &[u8] {
     text
 }
 
-/// A number with an optional minus sign: hexadecimal after `0x`, octal after another
-/// `0`, else decimal. What is too large for any option saturates.
+/// A number with an optional minus sign. What is too large for any option saturates.
 fn integer(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix(b"-") {
-        Some(digits) => (true, digits),
-        None => (false, text),
+    let (sign, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (-1, digits),
+        None => (1, text),
     };
-    let (radix, digits) = match digits {
-        [b'0', b'x' | b'X', hex @ ..] => (16, hex),
-        [b'0', _, ..] => (8, digits),
-        _ => (10, digits),
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    let mut value = 0i64;
-    for digit in digits {
-        let digit = char::from(*digit).to_digit(radix)?;
-        value = value
-            .saturating_mul(i64::from(radix))
-            .saturating_add(i64::from(digit));
-    }
-    Some(if negative {
-        value.saturating_neg()
-    } else {
-        value
-    })
+    let value = magnitude(digits)?.and_then(|value| i64::try_from(value).ok());
+    Some(value.unwrap_or(i64::MAX).saturating_mul(sign))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A number that an administrator writes to a file in sysfs (spec: rnbd 5.2).
+//! Numbers as administrators write them: to a file in sysfs (spec: rnbd 5.2), or as an option of a
+//! mapping.
 
 use crate::errno::{
     EINVAL,
@@ -16,20 +17,26 @@ use crate::errno::{
 pub fn number(text: &[u8]) -> Result<u64, i32> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let text = text.strip_prefix(b"+").unwrap_or(text);
+    magnitude(text).ok_or(-EINVAL)?.ok_or(-ERANGE)
+}
+
+/// Reads digits: hexadecimal after `0x`, octal after another `0`, else decimal. `None` if these are
+/// none, `Some(None)` for more than 64 bits.
+pub(crate) fn magnitude(text: &[u8]) -> Option<Option<u64>> {
     let (radix, digits) = match text {
         [b'0', b'x' | b'X', hex @ ..] => (16u32, hex),
         [b'0', _, ..] => (8, text),
         _ => (10, text),
     };
     if digits.is_empty() {
-        return Err(-EINVAL);
+        return None;
     }
     let mut value = Some(0u64);
     for digit in digits {
-        let digit = char::from(*digit).to_digit(radix).ok_or(-EINVAL)?;
+        let digit = char::from(*digit).to_digit(radix)?;
         value = value
             .and_then(|value| value.checked_mul(u64::from(radix)))
             .and_then(|value| value.checked_add(u64::from(digit)));
     }
-    value.ok_or(-ERANGE)
+    Some(value)
 }
