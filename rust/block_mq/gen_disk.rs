@@ -300,9 +300,8 @@ impl<O: Operations> Disk<O> {
 
     /// Keeps requests in the block layer: none is handed to the driver until
     /// [`Disk::go_on`], but for those that are on their way in this moment. Does nothing if
-    /// they are kept already. Any context.
-    ///
-    /// Nobody gets rid of a disk that is halted: let it go on first.
+    /// they are kept already. Any context, but never at the same time as [`Disk::go_on`]: one of
+    /// the two would see what the other has not done yet.
     pub fn halt(&self) {
         if self.halted.cmpxchg(false, true, Full).is_ok() {
             // SAFETY: the disk is live, and its queue with it.
@@ -310,7 +309,8 @@ impl<O: Operations> Disk<O> {
         }
     }
 
-    /// Undoes [`Disk::halt`] and hands out what was kept. Any context.
+    /// Undoes [`Disk::halt`] and hands out what was kept. Any context, see there; dropping the disk
+    /// does it, too.
     pub fn go_on(&self) {
         if self.halted.cmpxchg(true, false, Full).is_ok() {
             // SAFETY:
