@@ -43,7 +43,10 @@ use kernel_ext::{
         AtomicSlot,
         IrqSpinLock, //
     },
-    time::now_ns,
+    time::{
+        now_ns,
+        sleep_ms, //
+    },
 };
 use rnbd_proto::{
     limits::{
@@ -76,7 +79,8 @@ use crate::{
     },
     device::{
         Device,
-        Label, //
+        Label,
+        State, //
     },
     queue::{
         self,
@@ -86,6 +90,9 @@ use crate::{
 
 /// Permits kept from the disks, so that control messages need not wait for IO.
 const CONTROL_PERMITS: u16 = 2;
+
+/// Between two looks whether another device has greeted the server, in milliseconds.
+const GREETING_POLL_MS: u32 = 20;
 
 /// What a permit is used for while it is in flight.
 struct InFlight {
@@ -156,8 +163,10 @@ impl Ulp for Completions {
     }
 
     fn notice(&self, payload: u32) {
-        let devices = self.devices.lock();
-        if let Some(device) = devices.iter().find(|device| device.id() == payload) {
+        // A device that is not open has the number that it had.
+        let named =
+            |device: &&Arc<Device>| device.state() == State::Mapped && device.id() == payload;
+        for device in self.devices.lock().iter().filter(named) {
             device.news();
         }
     }
@@ -265,7 +274,14 @@ impl Session {
     /// Greets the server again if the session was down since; once for all devices. Process
     /// context.
     pub(crate) fn greet_again(&self, hurry: &dyn Fn() -> bool) -> Result {
-        let mut greeted = self.greeted.lock();
+        let mut greeted = loop {
+            match self.greeted.try_lock() {
+                Some(greeted) => break greeted,
+                // Another device is waiting for the server's answer.
+                None if hurry() => return Err(error(errno::EINTR)),
+                None => sleep_ms(GREETING_POLL_MS),
+            }
+        };
         let epoch = self.completions.epoch.load(Relaxed);
         if *greeted == epoch {
             return Ok(());
