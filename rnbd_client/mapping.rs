@@ -238,6 +238,9 @@ impl Device {
         drop(files);
         // Ends new requests and waits for those in flight.
         drop(disk);
+        // Somebody may have written to the files until they were gone; the first of the two has the
+        // second one run.
+        cancel_sync::<_, NOW>(self);
         cancel_delayed_sync::<_, LATER>(self);
         let session = self.session.set(None);
         // The last calls into the queue are over; none of them may hold the session.
