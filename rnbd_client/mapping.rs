@@ -86,16 +86,21 @@ impl Device {
             );
             return Err(error(errno::EOPNOTSUPP));
         }
-        let answer = self.ask(&session, &control::patient, true)?;
-        self.set_id(answer.rsp.device_id);
-        self.patience.up();
-        // From here on `unmap` sends a close message for the id.
-        self.step(State::Init, State::Mapped)?;
+        // From here on it hears of the link, so an answer of a session that is gone is known as such.
         session.attach(self.clone())?;
-        session.claim_id(self, answer.rsp.device_id);
-        if !session.transport().is_connected() {
-            return Err(error(errno::ECOMM));
+        let seen = *self.outages.lock();
+        let answer = self.ask(&session, &control::patient, true)?;
+        let id = answer.rsp.device_id;
+        // From here on `unmap` sends a close message for the id.
+        if let Err(e) = self.go_live(State::Init, seen, id) {
+            if e != ENODEV {
+                return Err(self.link_lost());
+            }
+            // It is being unmapped; nobody else knows that it is open.
+            session.close_device(id);
+            return Err(e);
         }
+        session.claim_id(self, id);
 
         let disk = self.disk(&session, &answer, major)?;
         *self.known.lock() = Some(answer);
@@ -109,7 +114,7 @@ impl Device {
             // Somebody unmaps it already, and waits for us.
             State::Unmapped => return Err(ENODEV),
             // A link that went down while there was no disk left it without a state of its own.
-            _ => return Err(error(errno::ECOMM)),
+            _ => return Err(self.link_lost()),
         }
         let files = Dir::new(&disk, c"rnbd", self.clone())?;
         let counts = Dir::new(&files, c"stats", self.stats.clone())?;
@@ -166,6 +171,15 @@ impl Device {
             }
             error(e.errno())
         })
+    }
+
+    /// Says that the device could not be mapped because the last path went meanwhile.
+    fn link_lost(&self) -> Error {
+        pr_err!(
+            "{}: the server was lost; map it again when it is back\n",
+            Label(self)
+        );
+        error(errno::ECOMM)
     }
 
     fn complain(&self, e: Error, what: &str) {

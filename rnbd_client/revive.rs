@@ -290,20 +290,13 @@ impl Device {
             return Err(e);
         }
         session.claim_id(self, id);
-        let mapped = {
-            let outages = self.outages.lock();
-            if *outages != seen {
-                return Err(error(errno::ECONNABORTED));
-            }
-            self.set_id(id);
-            self.patience.up();
-            self.step(State::Disconnected, State::Mapped)
-        };
-        if mapped.is_err() {
-            // It is being unmapped; nobody else knows that it is open.
-            session.close_device(id);
-            return Err(ENODEV);
-        }
+        self.go_live(State::Disconnected, seen, id)
+            .inspect_err(|e| {
+                // It is being unmapped; nobody else knows that it is open.
+                if *e == ENODEV {
+                    session.close_device(id);
+                }
+            })?;
         *self.known.lock() = Some(now);
         revival.start_over();
         revival.online = true;
@@ -314,6 +307,22 @@ impl Device {
         });
         pr_info!("{}: open again\n", Label(self));
         Ok(())
+    }
+
+    /// The server has opened the device as `id`: it carries IO, unless the link went down or came up
+    /// again since `seen` was the number of outages. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNABORTED` if it did, `ENODEV` if the device is not in the state `from` any more.
+    pub(crate) fn go_live(&self, from: State, seen: u64, id: u32) -> Result {
+        let outages = self.outages.lock();
+        if *outages != seen {
+            return Err(error(errno::ECONNABORTED));
+        }
+        self.set_id(id);
+        self.patience.up();
+        self.step(from, State::Mapped).map_err(|_| ENODEV)
     }
 
     /// Asks the server for the device as it is now, and takes over its size. Under `revival`.
