@@ -30,6 +30,7 @@ use kernel_ext::{
         error, //
     },
     log::warn_limited,
+    memory,
     sync::synchronize_rcu,
     time::now_ms, //
 };
@@ -42,7 +43,6 @@ use crate::{
         State, //
     },
     patience::NoPath,
-    session::Session,
 };
 
 /// Between two looks at a device that is not what it should be, in milliseconds.
@@ -197,7 +197,7 @@ impl Device {
             return;
         }
         revival.news_at_ms = now.saturating_add(NEWS_MS);
-        if self.flags.news.xchg(false, Full) && self.refresh().is_err() {
+        if self.flags.news.xchg(false, Full) && self.refresh(false).is_err() {
             warn_limited!(
                 "{}: the server says it has changed, but not how; write 1 to revalidate\n",
                 Label(self)
@@ -325,13 +325,19 @@ impl Device {
         self.step(from, State::Mapped).map_err(|_| ENODEV)
     }
 
-    /// Asks the server for the device as it is now, and takes over its size. Under `revival`.
-    fn refresh(self: &Arc<Self>) -> Result<Opened> {
+    /// Asks the server for the device as it is now, and takes over its size; with `aloud` a refusal
+    /// is logged. Under `revival`.
+    fn refresh(self: &Arc<Self>, aloud: bool) -> Result<Opened> {
         let session = self.session().ok_or(ENODEV)?;
         let seen = *self.outages.lock();
-        let now = self.ask(&session, &|| self.is_in_a_hurry(), true)?;
-        self.accept(&now)?;
+        let now = self.ask(&session, &|| self.is_in_a_hurry(), aloud)?;
         let id = now.rsp.device_id;
+        self.accept(&now).inspect_err(|_| {
+            if id != self.id() {
+                // The name leads elsewhere now; the disk stays with what it has.
+                session.close_device(id);
+            }
+        })?;
         session.claim_id(self, id);
         {
             let outages = self.outages.lock();
@@ -353,7 +359,7 @@ impl Device {
             .and_then(|old| old.objection(now));
         if let Some(objection) = objection {
             warn_limited!(
-                "{}: not used any more: {}; unmap it and map it again\n",
+                "{}: not what was mapped: {}; unmap it and map it again\n",
                 Label(self),
                 objection.as_str()
             );
@@ -384,20 +390,20 @@ impl Device {
     /// `EALREADY` if it is open, `EBUSY` if it is being mapped, `ENODEV` if it is being unmapped,
     /// else those of opening.
     pub(crate) fn remap(self: &Arc<Self>) -> Result {
-        let mut revival = self.revival.lock();
-        match self.state() {
-            State::Mapped => return Err(error(errno::EALREADY)),
-            State::Unmapped => return Err(ENODEV),
-            State::Init => return Err(EBUSY),
-            State::Disconnected => {}
-        }
-        revival.start_over();
-        if let Some(session) = self.session().filter(|session| !session.is_up()) {
-            // Nothing would come back before the path is; the errno is that of the transport.
-            drop(session);
-            return Err(error(errno::ECONNABORTED));
-        }
-        self.reopen(&mut revival)
+        self.reviving(|revival| {
+            match self.state() {
+                State::Mapped => return Err(error(errno::EALREADY)),
+                State::Unmapped => return Err(ENODEV),
+                State::Init => return Err(EBUSY),
+                State::Disconnected => {}
+            }
+            revival.start_over();
+            if self.session().is_some_and(|session| !session.is_up()) {
+                // Nothing would come back before the path is; the errno is that of the transport.
+                return Err(error(errno::ECONNABORTED));
+            }
+            self.reopen(revival)
+        })
     }
 
     /// `revalidate`: takes over the size that the device has now.
@@ -406,11 +412,12 @@ impl Device {
     ///
     /// `ENOENT` if the device is not open, else those of opening.
     pub(crate) fn revalidate(self: &Arc<Self>) -> Result {
-        let _revival = self.revival.lock();
-        if self.state() != State::Mapped {
-            return Err(ENOENT);
-        }
-        self.refresh().map(|_| ())
+        self.reviving(|_| {
+            if self.state() != State::Mapped {
+                return Err(ENOENT);
+            }
+            self.refresh(true).map(|_| ())
+        })
     }
 
     /// `resize`: gives the disk a size, in sectors.
@@ -419,26 +426,33 @@ impl Device {
     ///
     /// `ENOENT` if the device is not open, `EINVAL` if it is not that large (C16).
     pub(crate) fn resize(self: &Arc<Self>, sectors: u64) -> Result {
-        let _revival = self.revival.lock();
-        if self.state() != State::Mapped {
-            return Err(ENOENT);
-        }
-        let known = self.known.lock().map_or(0, |known| known.rsp.nsectors);
-        let there = match sectors > known {
-            true => self.refresh()?.rsp.nsectors,
-            false => known,
-        };
-        if sectors > there {
-            pr_err!(
-                "{}: not resized to {} sectors: it has {}\n",
-                Label(self),
-                sectors,
-                there
-            );
-            return Err(EINVAL);
-        }
-        self.with_disk(|disk| disk.set_capacity_and_notify(sectors))
-            .unwrap_or(Err(ENOENT))
+        self.reviving(|_| {
+            if self.state() != State::Mapped {
+                return Err(ENOENT);
+            }
+            let known = self.known.lock().map_or(0, |known| known.rsp.nsectors);
+            let there = match sectors > known {
+                true => self.refresh(true)?.rsp.nsectors,
+                false => known,
+            };
+            if sectors > there {
+                pr_err!(
+                    "{}: not resized to {} sectors: it has {}\n",
+                    Label(self),
+                    sectors,
+                    there
+                );
+                return Err(EINVAL);
+            }
+            self.with_disk(|disk| disk.set_capacity_and_notify(sectors))
+                .unwrap_or(Err(ENOENT))
+        })
+    }
+
+    /// Does something under `revival` for an administrator. If memory were freed meanwhile by
+    /// writing to this disk, and its link went down, the disk would wait for us and we for it.
+    fn reviving<R>(&self, work: impl FnOnce(&mut Revival) -> R) -> R {
+        memory::without_io(|| work(&mut self.revival.lock()))
     }
 
     /// Whether a message that is under way must not be waited for any longer.
@@ -459,13 +473,9 @@ impl Device {
             seconds => u64::from(seconds).saturating_mul(1000).min(DRAIN_MS),
         };
         let since = self.flags.unmapped_ms.load(Relaxed);
-        if !connected(&session) || now_ms().saturating_sub(since) >= patience {
+        if !session.transport().is_connected() || now_ms().saturating_sub(since) >= patience {
             session.expire_all(self);
         }
         self.settle_later(TICK_MS);
     }
-}
-
-fn connected(session: &Arc<Session>) -> bool {
-    session.transport().is_connected()
 }
