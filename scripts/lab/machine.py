@@ -173,6 +173,16 @@ class Machine:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
+    def cpu_seconds(self):
+        """Processor time that its present life has taken."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except (AttributeError, OSError):
+            return 0
+        # utime and stime; proc(5) counts them from the process id.
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def blame(self, drain):
         """Before a hanging machine is killed: what are its tasks and CPUs doing?"""
         if not self.alive():

@@ -15,8 +15,9 @@
 #          --env NAME=VALUE (for the scripts)  --qemu 'ARG ...'  -v
 #          --icount        for measuring: one CPU, one instruction is one nanosecond
 #          --virtual-time  the same clock with --smp CPUs: timers expire by the VM's
-#                          own progress, however slow or busy this machine is; not
-#                          for pairs, whose clocks would drift apart
+#                          own progress, however slow or busy this machine is, and
+#                          --timeout is processor time; not for pairs, whose clocks
+#                          would drift apart
 # pair:    --server-kernel, --client-kernel, --server-append, --client-append,
 #          --grace SEC (how long the other may go on when one script has ended)
 #
