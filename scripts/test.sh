@@ -45,7 +45,14 @@ esac
 
 VM=$TOP/scripts/lab/vm.sh
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+WORKERS=()
+# leave: nothing of what was begun goes on when this script ends, however it ends.
+leave() {
+	local group
+	for group in "${WORKERS[@]}"; do kill -- -"$group" 2>/dev/null || true; done
+	rm -rf "$WORK"
+}
+trap leave EXIT
 : >"$WORK/results"
 KO='' PEERS='' KV=''
 # shellcheck source-path=SCRIPTDIR source=suites.sh
@@ -120,9 +127,15 @@ work() {
 	for name in "$@"; do
 		if wanted "$name"; then echo "$name" >>"$WORK/list"; fi
 	done
-	for ((i = 1; i < workers; i++)); do worker & done
-	worker
+	# Each is a group of its own, which can be ended with its machines; see leave.
+	set -m
+	for ((i = 0; i < workers; i++)); do
+		worker &
+		WORKERS+=("$!")
+	done
+	set +m
 	wait
+	WORKERS=()
 	cat "$WORK/list" >>"$WORK/late"
 }
 
