@@ -21,7 +21,12 @@ check "modules" modprobe -a rnbd_server rnbd_client
 T=/sys/kernel/tracing
 mount -t tracefs tracefs $T 2>/dev/null
 probe='p:lab/uevent kobject_uevent_env disk=+0(+0(%di)):string action=%si:u32 env=+0(+0(%dx)):string'
-echo "$probe" >$T/kprobe_events 2>/dev/null && echo 1 >$T/events/lab/uevent/enable || note "no probe for uevents"
+if [ -e $T/kprobe_events ]; then
+	echo "$probe" >$T/kprobe_events
+	check "a probe for uevents" sh -c "echo 1 >$T/events/lab/uevent/enable"
+else
+	note "this kernel has no probes: uevents are not looked at"
+fi
 # uevents DISK: what was sent about it since the last call: "add online offline change RESIZE=1".
 uevents() {
 	awk -v disk="disk=\"$1\"" 'BEGIN { split("add remove change move online offline", name, " ") }
@@ -41,6 +46,7 @@ check_eq "both spellings" "$(readlink -f /sys/class/rnbd-client/ctl)" "$(readlin
 check_eq "entries of ctl" "devices map_device power subsystem uevent" "$(cd $RNBD_CTL && echo * | paste -sd' ')"
 link=$RNBD_CTL/devices/${loop//\//!}@abi
 check_eq "the link" "../../../block/$disk" "$(readlink "$link")"
+check_eq "mode of map_device" 644 "$(stat -c %a $map)"
 check_eq "through the link" "abi $loop" "$(cat "$link/rnbd/session" "$link/rnbd/mapping_path" | paste -sd' ')"
 check_eq "no parent" "/sys/devices/virtual/block/$disk" "$(readlink -f /sys/block/$disk)"
 modes() { (cd $rnbd && stat -c '%a %n' "$@" | paste -sd,); }
@@ -85,11 +91,14 @@ check_write "the same device path twice" EEXIST $map "sessname=abi device_path=$
 # The C client asks the server first, which knows no such file.
 ! ours || check_write "a path that has the same link" EEXIST $map "sessname=abi device_path=${loop//\//!}"
 check_write "access mode ro" ok $map "sessname=abi device_path=/dev/ram0 access_mode=ro"
-check_eq "the disk is read-only" 1 "$(cat /sys/block/rnbd1/ro)"
+check_eq "the disk is read-only" "1 ro" "$(cat /sys/block/rnbd1/ro /sys/block/rnbd1/rnbd/access_mode | paste -sd' ')"
 check_eq "opening it for writing" EPERM "$(write_error /dev/rnbd1 x)"
 check_write "unmap it" ok /sys/block/rnbd1/rnbd/unmap_device " normal
 "
 check_fails "its link is gone when write returns" test -L "$RNBD_CTL/devices/!dev!ram0@abi"
+check_write "access mode migration" ok $map "sessname=abi device_path=/dev/ram0 access_mode=migration"
+check_eq "it is shown" migration "$(cat /sys/block/rnbd1/rnbd/access_mode)"
+check_write "unmap it" ok /sys/block/rnbd1/rnbd/unmap_device normal
 exec 7</dev/$disk
 check_write "unmap what is open" EBUSY $rnbd/unmap_device normal
 check_fails "rmmod while it is open" rmmod rnbd_client
@@ -130,6 +139,17 @@ check "the reason is in the log" sh -c "dmesg | grep -q 'mq is the only one'"
 check_eq "the disk's identity" "$(uname -n):ram0" "$(cat $rnbd/identity)"
 check_eq "modes" "444 identity,644 io_timeout,444 io_mode,644 no_path_timeout,644 revalidate,755 stats" \
 	"$(modes identity io_timeout io_mode no_path_timeout revalidate stats)"
+check_eq "modes of stats" "444 in_flight,444 io,444 latency,444 reopened,444 requeued,644 reset,444 timeouts" \
+	"$(cd $rnbd/stats && stat -c '%a %n' -- * | sort -k 2 | paste -sd,)"
+check_eq "usages" "Usage: echo 1 > revalidate,Usage: echo 1 > reset" "$(cat $rnbd/revalidate $rnbd/stats/reset | paste -sd,)"
+for text in 0 11 x; do check_write "stats/reset with '$text'" EINVAL $rnbd/stats/reset "$text"; done
+for pair in "io_timeout 604800" "io_timeout 0" "no_path_timeout -1" "no_path_timeout 604800" "no_path_timeout 0"; do
+	check_write "${pair% *} takes ${pair#* }" ok "$rnbd/${pair% *}" "${pair#* }
+"
+	check_eq "it reads back" "${pair#* }" "$(cat "$rnbd/${pair% *}")"
+done
+check_eq "operations" "read write flush discard secure_erase write_zeroes" "$(cut -d' ' -f1 $rnbd/stats/io | paste -sd' ')"
+check_eq "and classes of latency" "24 24 24 24 24 24" "$(awk '{ print NF - 1 }' $rnbd/stats/latency | paste -sd' ')"
 check_write "revalidate with another word" EINVAL $rnbd/revalidate 2
 check_write "revalidate" ok $rnbd/revalidate 1
 for text in -1 x 604801; do check_write "io_timeout with '$text'" EINVAL $rnbd/io_timeout "$text"; done
@@ -149,10 +169,16 @@ for op in read write; do
 done
 check_eq "nothing is in flight" 0 "$(cat $rnbd/stats/in_flight)"
 echo 1 >$rnbd/stats/reset
+check_eq "a reset makes all of them zero" "" "$(cat $rnbd/stats/* | grep -v ^Usage | tr -d 'a-z_ 0\n')"
 echo 1 >/sys/class/rnbd-server/ctl/devices/ram0/stats/reset
 dd if=/dev/zero of=/dev/$disk bs=128k count=32 oflag=direct status=none
 check_eq "and for the server" "write 32 4194304 0" "$(grep ^write\  /sys/class/rnbd-server/ctl/devices/ram0/stats/io)"
 check_eq "128 KiB are one request" "32 4194304" "$(count write 1) $(count write 2)"
+# fields EVENT: types and names, without what every event has.
+fields() { sed -n 's/^\tfield:\([^;]*\);.*/\1/p' $T/events/rnbd_clt/"$1"/format | grep -v common_ | paste -sd,; }
+check_eq "fields of send_io" "u32 disk,u32 device_id,u64 sector,u32 flags,u32 bi_size,u16 ioprio" "$(fields send_io)"
+check_eq "fields of end_io" "u32 disk,u64 sector,u32 bi_size,int error,u64 nanoseconds" "$(fields end_io)"
+check_eq "fields of device_state" "u32 disk,int state,u32 device_id" "$(fields device_state)"
 echo >$T/trace
 echo 1 >$T/events/rnbd_clt/enable
 dd if=/dev/zero of=/dev/$disk bs=4k count=1 seek=2 oflag=direct status=none
@@ -180,6 +206,8 @@ fi
 # --- waiting for a path ------------------------------------------------------------------------------------
 check_write "map" ok $map "sessname=abi $P device_path=/dev/ram1"
 check_write "wait for ever" ok $rnbd/no_path_timeout -1
+echo >$T/trace
+echo 1 >$T/events/rnbd_clt/device_state/enable
 rmmod rnbd_server
 wait_until 20 grep -qx closed $rnbd/state
 dd if=/dev/urandom of=/dev/$disk bs=4k count=64 oflag=direct status=none &
@@ -190,6 +218,9 @@ modprobe rnbd_server
 echo 1 >"$(echo /sys/class/rtrs-client/abi/paths/*)/reconnect"
 check "the disk is open again" wait_until 60 grep -qx open $rnbd/state
 check "the write goes on" wait $writer
+echo 0 >$T/events/rnbd_clt/device_state/enable
+check_eq "its states are traced" "closed open" "$(sed -n "s/.*device_state: disk: $disk, state: \([a-z]*\), devid: .*/\1/p" $T/trace | paste -sd' ')"
+check_eq "and counted" 1 "$(cat $rnbd/stats/reopened)"
 check_eq "and has arrived" "$(dd if=/dev/$disk bs=4k count=64 iflag=direct status=none | sha256sum)" "$(dd if=/dev/ram1 bs=4k count=64 status=none | sha256sum)"
 check_write "wait for six seconds" ok $rnbd/no_path_timeout 6
 fio --name=load --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=16 --time_based \
@@ -200,6 +231,7 @@ rmmod rnbd_server
 wait_until 20 grep -qx closed $rnbd/state
 sleep 2
 check "after some seconds IO waits" kill -0 $load
+check "what had lost its path is counted" test "$(cat $rnbd/stats/requeued)" -gt 0
 check "after more it fails" wait_until 12 sh -c "! kill -0 $load"
 check_fails "new IO fails at once" timeout 2 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none
 check_eq "with a transport error" ENOLINK "$(dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>&1 | grep -q 'Link has been severed' && echo ENOLINK)"

@@ -101,7 +101,7 @@ note "sent: $(sent "$P") and $(sent "$OTHER"); failed over: $(field "$OTHER" 6)"
 check "what was lost with the one was sent by the other" test "$(field "$OTHER" 6)" -gt 0
 check_eq "and not the other way round" 0 "$(field "$P" 6)"
 check_eq "nothing is in flight" 0,0 "$(field "$P" 5),$(field "$OTHER" 5)"
-check_fails "it cannot be connected again now" test "$(write_error "$P/reconnect" 1)" = ok
+check_write "it cannot be connected again now" ENOTCONN "$P/reconnect" 1
 check "which counts as a failure" grep -qxE '0 [1-9][0-9]*' "$P/stats/reconnects"
 heal 0
 try_again() { [ "$(write_error "$P/reconnect" 1)" = ok ]; }

@@ -4,6 +4,13 @@
 # Flush and FUA through the whole stack: the backend has a volatile cache and loses
 # power at random moments. What fsync has promised is there afterwards, and the file
 # system is consistent. Environment: AI=Y|N, ROUNDS.
+#
+# This stands where others replay the log of dm-log-writes, whose target the kernel has, but
+# whose replaying program no Debian package. That shows the disk as it was at each flush. Here
+# a cut may come between two flushes, and of what was written since the last one any choice of
+# sectors is lost, newer ones kept and older ones not: every state that flushes and FUA writes allow may
+# be seen, and none other. A flush or a FUA write that does not reach the backend shows in the
+# first part, at once, and in the second as files that were promised.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
@@ -22,7 +29,9 @@ check_eq "and knows FUA" 1 "$(cat "/sys/block/$disk/queue/fua")"
 # --- the backend really forgets, and a flush really reaches it -----------------------
 stamp() { head -c 1048576 /dev/zero | tr '\0' "$1" | dd of="/dev/$disk" bs=64k iflag=fullblock oflag="$2" conv="$3" status=none; }
 letters() { dd if="/dev/$disk" bs=1M count=1 iflag=direct status=none | tr -s '[:upper:]'; }
+flushes=$(slow_count flushes)
 check "written and flushed" stamp A direct notrunc,fsync
+check "the flush has reached the backend" test "$(slow_count flushes)" -gt "$flushes"
 slow crash 1
 check_eq "a flush makes it last" A "$(letters)"
 check "written only" stamp B direct notrunc
@@ -78,6 +87,7 @@ for ((round = 0; round < ROUNDS; round++)); do
 		disk=$RNBD_DEV
 	}
 	note "$round: $(wc -l </tmp/promised) files promised"
+	check "$round: something was promised" test -s /tmp/promised
 	check "$round: mount after the power cut" mount "/dev/$disk" /mnt
 	check "$round: what was promised is there" kept
 	check "$round: umount" umount /mnt

@@ -41,13 +41,17 @@ check_eq "block_dev" ../../../../block/ram0 "$(readlink $dev/block_dev)"
 check_eq "both spellings" "$(readlink -f $dev)" "$(readlink -f /sys/devices/virtual/rnbd-server/ctl/devices/ram0)"
 check_eq "usage of force_close" "Usage: echo 1 > force_close" "$(cat $dev/sessions/s/force_close)"
 check_eq "usage of revalidate" "Usage: echo 1 > revalidate" "$(cat $dev/revalidate)"
+check_eq "usage of stats/reset" "Usage: echo 1 > reset" "$(cat $dev/stats/reset)"
+check_eq "the path of a device" "" "$(cat $dev/path)"
+check_eq "a mapping" "rw 0 /dev/ram0" "$(cat $dev/sessions/s/{access_mode,read_only,mapping_path} | paste -sd' ')"
+dmesg_mark force
 check_eq "io_mode" blockio "$(cat $dev/io_mode)"
 check_eq "identity of a disk that has none" "$(uname -n):ram0" "$(cat $dev/identity)"
 check_eq "the client shows it, too" "$(uname -n):ram0" "$(cat "/sys/block/$disk/rnbd/identity")"
 for text in 2 " 1" "1 " 11 ""; do
 	[ -z "$text" ] || check_write "force_close with '$text'" EINVAL $dev/sessions/s/force_close "$text"
 done
-check "map a partition" true
+check "the log says what it takes" logged force "this file takes nothing but a 1"
 printf 'size=16MiB\nsize=16MiB\n' | sfdisk -q /dev/ram2 >/dev/null 2>&1
 check "partitions" wait_until 10 test -b /dev/ram2p2
 check "map it" rnbd_map s /dev/ram2p1
@@ -61,7 +65,8 @@ sum=$(sha256sum </dev/ram1)
 fio --name=load --filename="/dev/$disk" --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=32 \
 	--time_based --runtime=60 >/tmp/load 2>&1 &
 load=$!
-check "IO is running" wait_until 20 test "$(cat $dev/stats/in_flight)" -ge 0
+running() { [ "$(cat "$dev/stats/in_flight")" -gt 0 ]; }
+check "IO is running" wait_until 20 running
 sleep 1
 check_write "force_close under load" ok $dev/sessions/s/force_close 1
 check_fails "the mapping is gone when write returns" test -e $dev/sessions/s
@@ -79,6 +84,9 @@ check "map it again" rnbd_map s /dev/ram0
 check "it works" direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k count=16 oflag=direct
 check_write "force_close with a newline, no IO" ok $dev/sessions/s/force_close "1
 "
+check "the disk fails" write_fails "$RNBD_DEV"
+check_write "its revalidate opens it again" ok "/sys/block/$RNBD_DEV/rnbd/revalidate" 1
+check "it works again" direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k count=16 oflag=direct
 for d in $RNBD_DEV $other $part; do check "unmap $d" rnbd_unmap "$d"; done
 check "nothing is exported any more" wait_until 10 test -z "$(ls -A $SRV)"
 
@@ -86,6 +94,8 @@ check "nothing is exported any more" wait_until 10 test -z "$(ls -A $SRV)"
 # Three sessions open one device one after the other; the rules of the specification say who
 # may: ro always, rw as the only writer, migration as the first or second.
 for s in a b c; do rnbd_map $s /dev/ram1 access_mode=ro; done
+check_eq "a reader" "ro 1 /dev/ram1" "$(cat $SRV/ram1/sessions/c/{access_mode,read_only,mapping_path} | paste -sd' ')"
+check_eq "the client's side of it" ro "$(cat "/sys/block/$RNBD_DEV/rnbd/access_mode")"
 check_eq "readers without limit" "a b c" "$(find $SRV/ram1/sessions -mindepth 1 -printf '%f\n' -prune | sort | paste -sd' ')"
 wrong=0 tried=0 refused=0
 for x in $MODES; do for y in $MODES; do for z in $MODES; do
@@ -210,9 +220,26 @@ trace=/sys/kernel/tracing
 echo 1 >$trace/events/rnbd_srv/enable
 check_eq "events" "create_sess destroy_sess process_msg_close process_msg_open process_msg_sess_info process_rdma" \
 	"$(find $trace/events/rnbd_srv -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | paste -sd' ')"
+# fields EVENT: types and names, without what every event has.
+fields() { sed -n 's/^\tfield:\([^;]*\);.*/\1/p' $trace/events/rnbd_srv/"$1"/format | grep -v common_ | paste -sd,; }
+for event in create_sess destroy_sess; do
+	check_eq "fields of $event" "int qdepth,__data_loc char[] sessname" "$(fields $event)"
+done
+check_eq "fields of process_msg_sess_info" "u8 proto_ver,u8 clt_ver,u8 srv_ver,__data_loc char[] sessname" \
+	"$(fields process_msg_sess_info)"
+check_eq "fields of process_msg_open" "u8 access_mode,__data_loc char[] sessname,__data_loc char[] dev_name" "$(fields process_msg_open)"
+check_eq "fields of process_msg_close" "u32 device_id,__data_loc char[] sessname" "$(fields process_msg_close)"
+check_eq "fields of process_rdma" \
+	"__data_loc char[] sessname,u8 dir,u8 ver,u32 device_id,u64 sector,u32 flags,u32 bi_size,u16 ioprio,u32 datalen,size_t usrlen" \
+	"$(fields process_rdma)"
 rnbd_map traced /dev/ram0 path=ip:10.0.0.1
 direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k seek=2 count=1 oflag=direct
 rnbd_unmap "$RNBD_DEV"
+# A session that goes while it has a device.
+rnbd_map thrown /dev/ram0 path=ip:10.0.0.1
+echo 1 >"$(echo /sys/class/rtrs-server/thrown/paths/*)/disconnect"
+wait_until 10 test ! -e /sys/class/rtrs-server/thrown
+rnbd_unmap "$RNBD_DEV" force
 echo 0 >$trace/events/rnbd_srv/enable
 # traced TEXT: whether the trace has a line with the text.
 traced() { grep -qF -- "$1" "$trace/trace"; }
@@ -221,6 +248,8 @@ check "process_msg_sess_info" traced "proto-ver 2 (clt-ver: 2, srv-ver: 2)"
 check "process_msg_open" traced "session='traced' path='/dev/ram0' access_mode=RW"
 check "process_rdma" traced "I/O req: sess: traced, type: WRITE, ver: 2, devid: 0, sector: 16, bsize: 4096, flags: 257, ioprio:"
 check "process_msg_close" traced "session='traced' device id='0'"
+check "destroy_sess" traced "destroy_sess: sessname: thrown qdepth: 512"
+check_fails "which a session without devices does not have" traced "destroy_sess: sessname: traced"
 
 # --- files that a client asks for ---------------------------------------------------------------------------
 truncate -s 8M /tmp/sparse

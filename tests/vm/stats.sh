@@ -84,6 +84,15 @@ check_eq "server: statistics" "rdma 644 " "$(files "$S/stats")"
 # --- formats ---------------------------------------------------------------------------
 check_format "max_reconnect_attempts" '-1\\n' "$CLT/max_reconnect_attempts"
 check_format "mpath_policy" 'min-inflight \(MI: 1\)\\n' "$CLT/mpath_policy"
+# Texts and what they make of the policy; an empty word: EINVAL.
+for row in "0 0" "1 1" "2 2" "rr 0" "Mi 1" "ML 2" "ROUND-robin 0" "min-inflight 1" "min-latencyandmore 2" \
+	"3 " "-1 " "rrr " "m " "round " "min " "fastest "; do
+	text=${row% *} want=${row##* }
+	check_write "mpath_policy takes '$text'" "$([ -n "$want" ] && echo ok || echo EINVAL)" "$CLT/mpath_policy" "$text"
+	[ -z "$want" ] || policy=$want
+	check_format "it is $policy" "[a-z-]* \\([A-Z]*: $policy\\)\\\\n" "$CLT/mpath_policy"
+done
+check_write "back to the default" ok "$CLT/mpath_policy" $'min-inflight\n'
 check_eq "add_path" \
 	'Usage: echo [<source addr>@]<destination addr> > add_path\n\n*addr ::= [ ip:<ipv4|ipv6> | gid:<gid> ]\n' \
 	"$(show "$CLT/add_path")"
@@ -254,6 +263,35 @@ check "the client's session goes" test ! -e "$CLT"
 check "the server's, too" wait_until 10 test ! -e "$SRV"
 
 # --- parameters -------------------------------------------------------------------------------------
+# row MODULE NAME MODE VALUE
+row() {
+	local file=/sys/module/$1/parameters/$2
+	check_eq "$1.$2" "$3 ${4:-}" "$(stat -c %a "$file" 2>/dev/null) $(cat "$file" 2>/dev/null)"
+}
+row rtrs_server always_invalidate 444 Y
+row rtrs_server max_chunk_size 444 131072
+row rtrs_server sess_queue_depth 444 512
+row rnbd_server port_nr 444 1234
+row rnbd_server dev_search_path 444 /
+if ours; then
+	row rtrs_server setup_timeout_ms 444 30000
+	row rtrs_server setup_limit_ms 444 120000
+	row rtrs_server max_memory_mib 444 0
+	row rtrs_server max_memory_per_peer_mib 444 0
+	row rtrs_server max_paths 444 1024
+	row rtrs_server max_paths_per_peer 444 512
+	row rtrs_server max_sessions 444 1024
+	row rtrs_server max_sessions_per_peer 444 256
+	row rtrs_server allowed_clients 644
+	row rtrs_client failover_hold_ms 444 1000
+	for module in rtrs_server rtrs_client; do
+		row $module extensions 444 Y
+		row $module heartbeat_interval_ms 444 5000
+		row $module heartbeat_missed_max 444 5
+	done
+	for name in export_files exclusive; do row rnbd_server $name 444 N; done
+	row rnbd_server partition_conflicts 444 Y
+fi
 check "the clients unload" rmmod rnbd_client rtrs_client
 check "the servers unload" rmmod rnbd_server rtrs_server
 check_fails "their trace points go" test -e "$EVENTS/rtrs_srv/send_io_resp_imm"

@@ -101,6 +101,7 @@ write_error() {
 	"No route to host") echo EHOSTUNREACH ;;
 	"Operation already in progress") echo EALREADY ;;
 	"Transport endpoint is already connected") echo EISCONN ;;
+	"Transport endpoint is not connected") echo ENOTCONN ;;
 	"Protocol error") echo EPROTO ;;
 	"Stale file handle") echo ESTALE ;;
 	"Resource temporarily unavailable") echo EAGAIN ;;
