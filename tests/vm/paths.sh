@@ -51,7 +51,7 @@ check_write "add_path" ok "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1
 check_eq "two paths" "$(printf '%s\n%s' "$first" "$other")" "$(ls "$class/p/paths")"
 check_eq "it is connected" connected "$(state "$other")"
 check_eq "its device" rxe1 "$(cat "$(path "$other")/hca_name")"
-check_fails "not twice between the same addresses" eval "echo ip:10.0.1.1@ip:10.0.1.1 >$class/p/add_path"
+check_write "not twice between the same addresses" EEXIST "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1
 check_eq "still two" 2 "$(count)"
 check_write "one of another family" ok "$class/p/add_path" "ip:fd00:2::1,ip:fd00:2::1"
 check_eq "it is connected, too" connected "$(state "$six")"
@@ -78,7 +78,7 @@ check "the server's, too" wait_until 10 test ! -e "/sys/class/rtrs-server/p/path
 check_write "disconnect" ok "$(path "$other")/disconnect" 1
 check_eq "it is disconnected" disconnected "$(state "$other")"
 check_write "disconnecting again is no error" ok "$(path "$other")/disconnect" 1
-check_fails "no second path between the same addresses" eval "echo ip:10.0.1.1@ip:10.0.1.1 >$class/p/add_path"
+check_write "no second path between the same addresses" EEXIST "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1
 check_eq "nor anything of it" 2 "$(count)"
 check_write "reconnect" ok "$(path "$other")/reconnect" 1
 check_eq "it is connected" connected "$(state "$other")"

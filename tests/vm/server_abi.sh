@@ -31,7 +31,8 @@ params=/sys/module/rnbd_server/parameters
 check_eq "parameters" "N N Y" "$(cat $params/{export_files,exclusive,partition_conflicts} | paste -sd' ')"
 
 # --- the files ----------------------------------------------------------------------------
-check "nothing is exported" test -z "$(ls -A $SRV)"
+empty() { [ -z "$(ls -A $SRV)" ]; }
+check "nothing is exported" empty
 check "map" rnbd_map s /dev/ram0
 disk=$RNBD_DEV dev=$SRV/ram0
 check_eq "entries of a device" "777 block_dev,444 identity,444 io_mode,444 path,644 revalidate,755 sessions,755 stats" "$(files $dev)"
@@ -88,7 +89,7 @@ check "the disk fails" write_fails "$RNBD_DEV"
 check_write "its revalidate opens it again" ok "/sys/block/$RNBD_DEV/rnbd/revalidate" 1
 check "it works again" direct if=/dev/zero of="/dev/$RNBD_DEV" bs=4k count=16 oflag=direct
 for d in $RNBD_DEV $other $part; do check "unmap $d" rnbd_unmap "$d"; done
-check "nothing is exported any more" wait_until 10 test -z "$(ls -A $SRV)"
+check "nothing is exported any more" wait_until 10 empty
 
 # --- access, in all orders ---------------------------------------------------------------------
 # Three sessions open one device one after the other; the rules of the specification say who
