@@ -3,7 +3,7 @@
 
 What administrators rely on is compared in both directions: files in sysfs and their modes,
 module parameters and their defaults, trace points and their fields, lines of the kernel log. And
-what `Documentation/hardening.md` names as a proof must be there.
+what `Documentation/hardening.md` names as a proof must be there, and every file that is named.
 
 usage: scripts/documented.py   (in the root of the tree)
 """
@@ -212,7 +212,19 @@ def proofs():
                 wrong(f"hardening.md: {row[0]}: there is no {kind[0]} {name}")
 
 
-for check in (sysfs, parameters, traces, log, proofs):
+# --- files of the tree ---------------------------------------------------------------------------
+
+def paths():
+    """Files, suites' scripts among them, that a document names."""
+    for document in ["README.md", *sorted(glob.glob("Documentation/*.md"))]:
+        text = open(document).read()
+        named = [w for w in words(text) if re.fullmatch(r"[\w./-]+\.(rs|sh|py|c|h|md|config)", w)]
+        for name in named + re.findall(r"\]\(([^)#]+)", text):
+            if not any(os.path.exists(os.path.join(d, name)) for d in (".", "Documentation", "tests/vm")):
+                wrong(f"{document}: there is no {name}")
+
+
+for check in (sysfs, parameters, traces, log, proofs, paths):
     check()
 print("\n".join(WRONG), end="\n" if WRONG else "")
 sys.exit(bool(WRONG))
