@@ -118,9 +118,10 @@ pub const INFO_TIMEOUT_MS: u32 = 30_000;
 pub const DISCONNECT_TIMEOUT_MS: u32 = 30_000;
 /// Age at which a server gives up a path that is not connected completely.
 pub const HALF_OPEN_TIMEOUT_MS: u32 = 30_000;
-/// Pause in front of every reconnect attempt.
+/// Pause in front of every reconnect attempt, unless an administrator sets another.
 pub const RECONNECT_BACKOFF_MS: u32 = 1000;
-/// The random part of a reconnect delay is smaller than this.
-pub const RECONNECT_JITTER_MS: u32 = 8;
+/// The random part of a reconnect delay is smaller than this, unless an administrator sets
+/// another: the 8 s that C means, where it takes milliseconds (spec: rtrs 6.2).
+pub const RECONNECT_JITTER_MS: u32 = 8000;
 /// Upper bound of the reconnect attempts that an administrator may set.
 pub const MAX_RECONNECT_ATTEMPTS: i32 = 9999;

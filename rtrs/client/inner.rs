@@ -56,7 +56,7 @@ use rtrs_logic::{
     policy::Policy,
     reconnect::{
         MaxAttempts,
-        Schedule, //
+        Pace, //
     }, //
 };
 use rtrs_proto::{
@@ -129,7 +129,6 @@ pub(crate) struct Inner {
     /// Completions that were found by polling.
     polled: Atomic<u64>,
     port: u16,
-    reconnect_delay_s: u8,
     max_reconnects: Atomic<i32>,
     policy: AtomicEnum<Policy>,
     /// How patient its paths are.
@@ -152,6 +151,9 @@ pub(crate) struct Inner {
     soon: Work<Inner, 0>,
     #[pin]
     later: DelayedWork<Inner, 1>,
+    /// How much time there is between attempts to connect a path again.
+    #[pin]
+    pace: Mutex<Pace>,
     #[pin]
     agreed: Mutex<Option<Agreed>>,
     /// What requests see of `control`.
@@ -195,7 +197,6 @@ impl Inner {
                 nr_poll: params.nr_poll,
                 polled: Atomic::new(0),
                 port: params.port,
-                reconnect_delay_s: params.reconnect_delay_s,
                 max_reconnects: Atomic::new(max.get()),
                 policy: AtomicEnum::new(Policy::default()),
                 heartbeat,
@@ -206,6 +207,7 @@ impl Inner {
                 changed <- WaitQueue::new(),
                 soon <- new_work!("rtrs_client::soon"),
                 later <- new_delayed_work!("rtrs_client::later"),
+                pace <- new_mutex!(Pace::new(params.reconnect_delay_s), "rtrs_client::pace"),
                 agreed <- new_mutex!(None, "rtrs_client::agreed"),
                 routes <- ArcCell::new(None),
                 control <- new_mutex!(
@@ -298,9 +300,23 @@ impl Inner {
         self.port
     }
 
-    /// The attempts of an outage of a path.
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule::new(self.reconnect_delay_s, self.max_reconnects())
+    /// How much time there is between attempts to connect a path again. Sleeps.
+    pub(crate) fn pace(&self) -> Pace {
+        *self.pace.lock()
+    }
+
+    /// Changes that; it counts from the next failure on. Sleeps.
+    ///
+    /// Fails with `EINVAL` if the result may not be set.
+    pub(crate) fn set_pace(&self, change: impl FnOnce(&mut Pace)) -> Result {
+        let mut pace = self.pace.lock();
+        let mut new = *pace;
+        change(&mut new);
+        if !new.is_valid() {
+            return Err(EINVAL);
+        }
+        *pace = new;
+        Ok(())
     }
 
     pub(crate) fn poll_connections(&self) -> u32 {

@@ -66,10 +66,7 @@ use rtrs_logic::{
         Schedule, //
     }, //
 };
-use rtrs_proto::{
-    limits::RECONNECT_BACKOFF_MS,
-    Uuid, //
-};
+use rtrs_proto::Uuid;
 
 use crate::{
     connect,
@@ -179,7 +176,6 @@ impl Path {
     /// server.
     pub(crate) fn new(session: Arc<Inner>, endpoints: Endpoints, first: bool) -> Result<Arc<Self>> {
         let stats = Stats::new()?;
-        let schedule = session.schedule();
         Arc::pin_init(
             pin_init!(Self {
                 session,
@@ -196,7 +192,7 @@ impl Path {
                 life <- new_mutex!(None, "rtrs_client::path_life"),
                 known <- new_mutex!(None, "rtrs_client::path_known"),
                 stats,
-                schedule <- new_mutex!(schedule, "rtrs_client::schedule"),
+                schedule <- new_mutex!(Schedule::new(), "rtrs_client::schedule"),
                 recovery <- new_work!("rtrs_client::recovery"),
                 attempt <- new_delayed_work!("rtrs_client::attempt"),
             }),
@@ -410,7 +406,7 @@ impl Path {
                     if !refused || self.is_hopeless() || self.still_connecting().is_err() {
                         break;
                     }
-                    time::sleep_ms(RECONNECT_BACKOFF_MS);
+                    time::sleep_ms(self.session.pace().backoff_ms);
                     result = self.try_connect();
                 }
                 result
@@ -444,11 +440,8 @@ impl Path {
         if self.state.load() != State::Reconnecting {
             return;
         }
-        let next = {
-            let mut schedule = self.schedule.lock();
-            schedule.set_max(self.session.max_reconnects());
-            schedule.on_failure(random_u32())
-        };
+        let (max, pace) = (self.session.max_reconnects(), self.session.pace());
+        let next = self.schedule.lock().on_failure(max, &pace, random_u32());
         match next {
             Next::After(_) if self.is_hopeless() => self.exhaust(),
             Next::After(ms) => {

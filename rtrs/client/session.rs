@@ -49,7 +49,7 @@ pub struct OpenParams<'a> {
     pub paths: &'a [Endpoints],
     /// The server's port, for paths that are added later.
     pub port: u16,
-    /// Seconds from a failure to the next attempt.
+    /// Seconds from a failure to the next attempt, until an administrator sets another time.
     pub reconnect_delay_s: u8,
     /// Attempts per outage; -1 is as many as it takes.
     pub max_reconnects: i16,

@@ -20,7 +20,8 @@ use kernel_ext::{
         ClassDevice,
         Dir,
         File,
-        Files, //
+        Files,
+        Page, //
     },
 };
 use rtrs_core::{
@@ -28,8 +29,12 @@ use rtrs_core::{
     heartbeat::Settings, //
 };
 use rtrs_logic::{
+    heartbeat::parse_number,
     policy::Policy,
-    reconnect::MaxAttempts,
+    reconnect::{
+        MaxAttempts,
+        Pace, //
+    },
     stats::{
         self,
         Latency, //
@@ -229,6 +234,21 @@ impl Files for SessionFiles {
             },
         ),
         File::read_write(
+            c"reconnect_delay_ms",
+            |files, page| files.show_ms(page, files.session.pace().delay_ms),
+            |files, text, _| files.set_pace(text, |pace, ms| pace.delay_ms = ms),
+        ),
+        File::read_write(
+            c"reconnect_backoff_ms",
+            |files, page| files.show_ms(page, files.session.pace().backoff_ms),
+            |files, text, _| files.set_pace(text, |pace, ms| pace.backoff_ms = ms),
+        ),
+        File::read_write(
+            c"reconnect_jitter_ms",
+            |files, page| files.show_ms(page, files.session.pace().jitter_ms),
+            |files, text, _| files.set_pace(text, |pace, ms| pace.jitter_ms = ms),
+        ),
+        File::read_write(
             c"mpath_policy",
             |files, page| {
                 page.emit(fmt!("{}\n", Show(files.session.policy())));
@@ -279,6 +299,23 @@ impl Files for SessionFiles {
 }
 
 impl SessionFiles {
+    fn show_ms(&self, page: &mut Page<'_>, ms: u32) -> Result {
+        page.emit(fmt!("{ms}\n"));
+        Ok(())
+    }
+
+    fn set_pace(&self, text: &[u8], set: fn(&mut Pace, u32)) -> Result {
+        let ms = parse_number(text).ok_or(EINVAL);
+        ms.and_then(|ms| self.session.set_pace(|pace| set(pace, ms)))
+            .inspect_err(|_| {
+                warn_limited!(
+                    "reconnect_delay_ms and reconnect_jitter_ms must be 0 to {}, reconnect_backoff_ms {} to that\n",
+                    Pace::MAX_MS,
+                    Pace::BACKOFF_MIN_MS
+                )
+            })
+    }
+
     fn add_path(&self, text: &[u8]) -> Result {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let name = Show(self.session.name());

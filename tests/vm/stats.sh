@@ -66,7 +66,7 @@ fi
 # --- files and modes -----------------------------------------------------------------
 if ours; then
 	check_eq "client: files of a session" \
-		"add_path 644 heartbeat_interval_ms 644 heartbeat_missed_max 644 max_reconnect_attempts 644 mpath_policy 644 " \
+		"add_path 644 heartbeat_interval_ms 644 heartbeat_missed_max 644 max_reconnect_attempts 644 mpath_policy 644 reconnect_backoff_ms 644 reconnect_delay_ms 644 reconnect_jitter_ms 644 " \
 		"$(files "$CLT" | sed 's/no_path_timeout 644 //; s/polled_completions 444 //')"
 	check_eq "server: files of a session" "heartbeat_interval_ms 644 heartbeat_missed_max 644 " "$(files "$SRV")"
 else
@@ -234,6 +234,21 @@ if ours; then
 	check_format "and the path lives" 'connected\\n' "$P/state"
 else
 	check "the round trip is measured" wait_until 12 grep -qxE '[1-9][0-9]* ns' "$P/cur_latency"
+fi
+
+# --- the times of reconnecting -------------------------------------------------------------------
+if ours; then
+	for file in "reconnect_delay_ms 30000" "reconnect_backoff_ms 1000" "reconnect_jitter_ms 8000"; do
+		value=${file#* } file=${file% *}
+		check_format "$file" "$value"'\\n' "$CLT/$file"
+		for bad in -1 3600001 5s 5000000000 " 500" " "; do
+			check_write "$file refuses '$bad'" EINVAL "$CLT/$file" "$bad"
+		done
+		[ "$file" != reconnect_backoff_ms ] || check_write "no pause at all" EINVAL "$CLT/$file" 99
+		check_write "$file of an hour" ok "$CLT/$file" $'3600000\n'
+		check_format "$file is shown" '3600000\\n' "$CLT/$file"
+		check_write "$file as before" ok "$CLT/$file" "$value"
+	done
 fi
 
 # --- losing a path, and connecting it again --------------------------------------------------------

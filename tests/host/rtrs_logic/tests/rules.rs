@@ -17,6 +17,7 @@ use rtrs_logic::policy::{
 use rtrs_logic::reconnect::{
     MaxAttempts,
     Next,
+    Pace,
     Schedule, //
 };
 
@@ -139,28 +140,68 @@ fn policy_in_sysfs() {
 
 #[test]
 fn reconnect_attempts() {
+    let pace = Pace::new(30);
     let max = MaxAttempts::new(2).unwrap();
-    let mut schedule = Schedule::new(30, max);
-    assert_eq!(schedule.on_failure(0), Next::After(31_000));
+    let mut schedule = Schedule::new();
+    assert_eq!(schedule.on_failure(max, &pace, 0), Next::After(31_000));
     schedule.on_attempt();
-    assert_eq!(schedule.on_failure(7), Next::After(31_007));
+    assert_eq!(schedule.on_failure(max, &pace, 7999), Next::After(38_999));
     schedule.on_attempt();
-    assert_eq!(schedule.on_failure(0), Next::GiveUp);
+    assert_eq!(schedule.on_failure(max, &pace, 0), Next::GiveUp);
     // More is allowed later, or everything begins anew.
-    schedule.set_max(MaxAttempts::ENDLESS);
-    assert_eq!(schedule.on_failure(8), Next::After(31_000));
-    schedule.set_max(max);
+    assert_eq!(
+        schedule.on_failure(MaxAttempts::ENDLESS, &pace, 8000),
+        Next::After(31_000)
+    );
     schedule.reset();
-    assert_eq!(schedule.on_failure(u32::MAX), Next::After(31_007));
+    assert_eq!(schedule.on_failure(max, &pace, 1), Next::After(31_001));
 
-    let none = Schedule::new(0, MaxAttempts::new(0).unwrap());
-    assert_eq!(none.on_failure(0), Next::GiveUp);
-    assert_eq!(none.max().get(), 0);
+    let none = MaxAttempts::new(0).unwrap();
+    assert_eq!(schedule.on_failure(none, &pace, 0), Next::GiveUp);
+    assert_eq!(none.get(), 0);
     for count in [-2, 10_000, i32::MIN, i32::MAX] {
         assert_eq!(MaxAttempts::new(count), None);
     }
     assert_eq!(MaxAttempts::new(-1), Some(MaxAttempts::ENDLESS));
     assert_eq!(MaxAttempts::new(9999).unwrap().get(), 9999);
+}
+
+#[test]
+fn reconnect_pace() {
+    let next = |pace: Pace, random| Schedule::new().on_failure(MaxAttempts::ENDLESS, &pace, random);
+    // None of the three makes the sum wrap.
+    let none = Pace {
+        delay_ms: 0,
+        backoff_ms: 0,
+        jitter_ms: 0,
+    };
+    assert_eq!(next(none, u32::MAX), Next::After(0));
+    let (jitter_ms, max) = (10, Pace::MAX_MS);
+    assert_eq!(next(Pace { jitter_ms, ..none }, 19), Next::After(9));
+    let longest = Pace {
+        delay_ms: max,
+        backoff_ms: max,
+        jitter_ms: max,
+    };
+    assert_eq!(next(longest, max - 1), Next::After(3 * max - 1));
+    let backoff_ms = Pace::BACKOFF_MIN_MS;
+    let least = Pace { backoff_ms, ..none };
+    assert!(Pace::new(0).is_valid() && Pace::new(255).is_valid());
+    assert!(least.is_valid() && longest.is_valid());
+    for (delay_ms, backoff_ms, jitter_ms) in [
+        (max + 1, backoff_ms, 0),
+        (0, backoff_ms - 1, 0),
+        (0, max + 1, 0),
+        (0, backoff_ms, max + 1),
+        (u32::MAX, u32::MAX, u32::MAX),
+    ] {
+        let pace = Pace {
+            delay_ms,
+            backoff_ms,
+            jitter_ms,
+        };
+        assert!(!pace.is_valid(), "{pace:?}");
+    }
 }
 
 #[test]
