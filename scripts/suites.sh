@@ -180,11 +180,11 @@ swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
 stack() { transport stack stack.sh SECS="$LOAD" STRESS="$STRESS" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
 # One CPU: fewer connections, fewer allocations.
-faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((TROUBLES * 4))"; }
+faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 6))"; }
 
 # pair_of NAME SERVER CLIENT SCRIPT [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.
 pair_of() {
-	local name=$1 server=$KO client=$KO script=$4 word env=(--env CLIENT="$3" --env SERVER="$2")
+	local name=$1 server=$KO client=$KO script=$4 word env=(--env CLIENT="$3")
 	[ "$2" = rust ] || server=$PEERS
 	[ "$3" = rust ] || client=$PEERS
 	shift 4

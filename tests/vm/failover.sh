@@ -25,7 +25,7 @@ for half in "$session" "$SRV_CLASS/fo"; do
 	check "${half%/fo}: three may be missed" clt_write "$half/heartbeat_missed_max" 3
 done
 
-RATE=400 load_start "/dev/$disk" 60
+RATE=${RATE:-200} load_start "/dev/$disk" 60
 number=0
 for policy in $POLICIES; do
 	check "policy $policy" clt_write "$session/mpath_policy" "$policy"
@@ -36,21 +36,35 @@ for policy in $POLICIES; do
 		number=$((number + 1))
 		i=$((RANDOM % 2))
 		started=$SECONDS
-		check "$policy, $number: $kind on path $i" trouble "$kind" fo "$i" $((1 + RANDOM % 7))
-		check "IO goes on" io_moves "$disk" 45
+		check "$policy, $number: $kind on path $i" path_cut "$kind" fo "$i"
+		case $kind in
+		lossy) sleep $((1 + RANDOM % 3)) ;;
+		reconnect) ;;
+		*)
+			check "the client knows" wait_until 10 path_is fo "$i" disconnected
+			# More than were in flight.
+			check "IO goes on without path $i" io_moves "$disk" 30 100
+			sleep "0.$((RANDOM % 10))"
+			;;
+		esac
+		check "the trouble ends" path_heal "$kind" "$i"
+		# What was lost before may still cost the path.
+		[ "$kind" != lossy ] || sleep 3
 		check "path $i comes back" path_back fo "$i" 60
 		# Without it the next cut would be the end, and only prove that.
 		path_is fo "$i" connected || break 2
-		note "$kind on path $i: $((SECONDS - started)) s"
 		check "the other path is up as well" wait_until 60 paths_up fo 2
+		check "IO goes on" io_moves "$disk" 30 100
+		note "$kind on path $i: $((SECONDS - started)) s"
 		load_alive || break 2
 	done
 done
 check "no error and no miscompare" load_stop
-note "failovers and reconnects:"
 for i in 0 1; do
 	note "path $i: rdma $(cat "$(path_dir fo $i)/stats/rdma" 2>&1), reconnects $(cat "$(path_dir fo $i)/stats/reconnects" 2>&1)"
 done
+note "requests sent again over another path: $(failed_over fo)"
+check "there were such" test "$(failed_over fo)" -gt 0
 check "nothing is in flight any more" wait_until 10 awk '{ exit $1 + $2 != 0 }' "/sys/block/$disk/inflight"
 
 # Everything once more, in one go: what is read twice is the same twice.

@@ -14,6 +14,6 @@ check "the disk" wait_until 20 test -b /dev/vda
 check "rtrs_server loads" modprobe rtrs_server always_invalidate="$AI"
 check "rnbd_server loads" modprobe rnbd_server
 signal ready
-wait_for end 3600
+check "the client is done" wait_for end 3600
 check "unload" eval "modprobe -r rnbd_server && modprobe -r rtrs_server"
 summary

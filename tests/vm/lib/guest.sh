@@ -200,12 +200,6 @@ wait_for() {
 	rm -f "/run/lab/signal.$1"
 }
 
-# wait_peer [SECONDS]: both scripts go on when both have come here.
-wait_peer() {
-	signal meet
-	wait_for meet "${1:-120}"
-}
-
 # host_cmd COMMAND...: asks the runner outside. Commands:
 #   link n0 on|off        this VM's link (n0, n1)
 #   peer link n0 on|off   the other VM's
@@ -218,7 +212,11 @@ host_cmd() {
 	file=/run/lab/reply.$BASHPID.$LAB_HOST_SEQ
 	printf 'host %s %s\n' "$BASHPID.$LAB_HOST_SEQ" "$*" >&9
 	wait_until 30 test -e "$file" || return 1
-	[ "$(cat "$file")" = ok ] && rm -f "$file"
+	if [ "$(cat "$file")" != ok ]; then
+		note "the host's answer to '$*': $(cat "$file")"
+		return 1
+	fi
+	rm -f "$file"
 }
 
 # allow_dmesg REGEX: a complaint of the kernel that this test provokes.
@@ -244,9 +242,6 @@ used_kib() {
 	sleep 0.3
 	echo $(($(meminfo MemTotal) - $(meminfo MemFree) - $(meminfo Cached) - $(meminfo Buffers) - $(meminfo SReclaimable)))
 }
-
-# slab_objects CACHE: active objects of one slab cache.
-slab_objects() { awk -v name="$1" '$1 == name { print $2 }' /proc/slabinfo; }
 
 # kmemleak_scan: fails if the kernel reports leaked objects, and shows them.
 # Succeeds on a kernel without kmemleak. An object has to be found unreferenced

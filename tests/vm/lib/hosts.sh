@@ -92,12 +92,6 @@ loss() {
 	done
 }
 
-# unplug I: both ends lose their carrier, the server's interface goes down. plug I.
-# Not under load: a management datagram that soft-RoCE sends without a carrier breaks its
-# queue pair 1 for good. Use cut.
-unplug() { ip -n srv link set "net$1" down; }
-plug() { ip -n srv link set "net$1" up; }
-
 # rdma_gone I NET: the RDMA device of that end is removed; rdma_back I NET adds it anew
 # (wait_gids NET I before connecting over it).
 rdma_gone() { rdma link delete "$2$1"; }

@@ -18,7 +18,7 @@ rnbd_map() {
 	before=$(rnbd_list)
 	# shellcheck disable=SC2086
 	printf 'sessname=%s' "$session $path device_path=$device $*" | $RNBD_IN dd of="$RNBD_CTL/map_device" bs=64K \
-		iflag=fullblock status=none 2>/dev/null || return 1
+		iflag=fullblock status=none || return 1
 	after=$(rnbd_list)
 	RNBD_DEV=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | head -n 1)
 	[ -n "$RNBD_DEV" ]
@@ -38,7 +38,8 @@ rnbd_unmap() { echo "${2:-normal}" >"/sys/block/$1/rnbd/unmap_device"; }
 # fio_verify FILE SECONDS [fio options]: random mixed IO of 512 B to 1 MiB, every
 # block written is read back and compared. For several jobs give each its own
 # part: --numjobs=4 --size=25% --offset_increment=25%. Prints the rates only,
-# and everything when it fails.
+# and everything when it fails. With so many sizes fio cannot tell an old block from the newest:
+# what has to see a lost write or a late one takes load_start of trouble.sh.
 fio_verify() {
 	local file=$1 seconds=$2 out=/tmp/fio.$BASHPID
 	shift 2

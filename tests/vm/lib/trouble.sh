@@ -33,19 +33,16 @@ path_words() {
 # clt_write FILE TEXT: one write(2) by a process of the client's host.
 # shellcheck disable=SC2016  # The inner shell expands these.
 clt_write() { in_clt bash -c 'printf "%s" "$1" >"$2"' clt_write "$2" "$1" 2>/tmp/clt_write.err; }
+# srv_write FILE TEXT: the same on the server's host.
+# shellcheck disable=SC2016
+srv_write() { in_srv bash -c 'printf "%s" "$1" >"$2"' srv_write "$2" "$1" 2>/tmp/srv_write.err; }
 
 # clt_map SESSION DEVICE N [option=value...]: maps over N paths; the disk's name is in RNBD_DEV.
 clt_map() {
-	local session=$1 device=$2 n=$3 before after
+	local session=$1 device=$2 n=$3
 	shift 3
-	before=$(rnbd_list)
-	clt_write "$RNBD_CTL/map_device" "sessname=$session $(path_words "$n")device_path=$device $*" || {
-		cat /tmp/clt_write.err
-		return 1
-	}
-	after=$(rnbd_list)
-	RNBD_DEV=$(comm -13 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | head -n 1)
-	[ -n "$RNBD_DEV" ]
+	# shellcheck disable=SC2046  # A word for each path.
+	rnbd_map "$session" "$device" $(path_words "$n") "$@"
 }
 
 # path_dir SESSION I, srv_path_dir SESSION I: a path's directory, empty if there is none.
@@ -103,37 +100,26 @@ path_back() {
 # trouble KIND SESSION I SECONDS: a path is cut, stays so for a while, and is
 # restored. It is then for path_back to wait for it.
 trouble() {
-	local kind=$1 session=$2 i=$3 seconds=$4 host dir
+	path_cut "$1" "$2" "$3" || return
+	# That one is over at once.
+	[ "$1" = reconnect ] || sleep "$4"
+	path_heal "$1" "$3"
+}
+
+# path_cut KIND SESSION I: begins a trouble. All but lossy and reconnect take the path away.
+path_cut() {
+	local kind=$1 session=$2 i=$3
 	case $kind in
-	netem)
-		# Nothing passes, and nobody is told. A carrier that is lost would be told; but soft-RoCE does
-		# not survive a management datagram that it sends meanwhile: its queue pair for them fails,
-		# the device hears of no connection any more, from whomever (see datagrams_pass), and
-		# "rdma link delete" hangs.
-		cut "$i" && sleep "$seconds" && heal "$i"
-		;;
-	lossy)
-		# Not cut, but bad: retries all the time.
-		loss "$i" 5 && sleep "$seconds" && heal "$i"
-		;;
-	clt-rdma | srv-rdma)
-		host=${kind%-rdma}
-		rdma_gone "$i" "$host" && sleep "$seconds" && rdma_back "$i" "$host" && wait_gids "$host" "$i"
-		;;
-	disconnect)
-		dir=$(path_dir "$session" "$i")
-		# The path may be on its way back from the last trouble: not there is cut, too.
-		clt_write "$dir/disconnect" 1 && sleep "$seconds"
-		;;
-	reconnect)
-		dir=$(path_dir "$session" "$i")
-		clt_write "$dir/reconnect" 1
-		;;
-	srv-disconnect)
-		dir=$(srv_path_dir "$session" "$i")
-		in_srv bash -c 'echo 1 >"$0"' "$dir/disconnect"
-		sleep "$seconds"
-		;;
+	# Nothing passes, and nobody is told. A carrier that is lost would be told; but soft-RoCE does
+	# not survive a management datagram that it sends meanwhile: its queue pair for them fails,
+	# the device hears of no connection any more, from whomever (see datagrams_pass), and
+	# "rdma link delete" hangs.
+	netem) cut "$i" ;;
+	# Not cut, but bad: retries all the time.
+	lossy) loss "$i" 5 ;;
+	clt-rdma | srv-rdma) rdma_gone "$i" "${kind%-rdma}" ;;
+	disconnect | reconnect) clt_write "$(path_dir "$session" "$i")/$kind" 1 ;;
+	srv-disconnect) srv_write "$(srv_path_dir "$session" "$i")/disconnect" 1 ;;
 	*)
 		note "no such trouble: $kind"
 		return 1
@@ -141,10 +127,21 @@ trouble() {
 	esac
 }
 
+# path_heal KIND I: ends what path_cut began; it is for path_back to connect the path.
+path_heal() {
+	case $1 in
+	netem | lossy) heal "$2" ;;
+	clt-rdma | srv-rdma) rdma_back "$2" "${1%-rdma}" && wait_gids "${1%-rdma}" "$2" ;;
+	esac
+}
+
+# failed_over SESSION: how many requests went again over another path than at first.
+failed_over() { awk '{ sum += $6 } END { print sum + 0 }' "$CLT_CLASS/$1"/paths/*/stats/rdma; }
+
 # datagrams_pass I: programs can connect over network I; none of our modules has a part in that.
 datagrams_pass() {
 	local server status=0
-	in_srv rping -s -a "10.0.$1.1" -p 999 -C 1 >/dev/null 2>&1 &
+	nsenter --net=/run/netns/srv rping -s -a "10.0.$1.1" -p 999 -C 1 >/dev/null 2>&1 &
 	server=$!
 	sleep 0.3
 	in_clt timeout 4 rping -c -a "10.0.$1.1" -p 999 -C 1 >/dev/null 2>&1 || status=1
@@ -152,6 +149,19 @@ datagrams_pass() {
 	wait "$server" 2>/dev/null
 	return "$status"
 }
+
+# --- a machine of its own as the server ---------------------------------------------
+
+# pair_setup: this VM is the client's host, and another the server's; what is cut or lost is
+# what goes to it.
+pair_setup() {
+	setup_pair_rxe && modprobe sch_netem || return
+	in_clt() { "$@"; }
+	loss() { tc qdisc replace dev "net$1" root netem limit 10000 loss "$2%"; }
+	heal() { tc qdisc del dev "net$1" root; }
+}
+
+# --- modules, load ------------------------------------------------------------------
 
 # unload_all: every module of ours; says which one does not go.
 unload_all() {
@@ -193,6 +203,11 @@ load_stop() {
 		return 1
 	fi
 	kill -INT "$LOAD_PID"
+	if ! timeout 120 tail --pid="$LOAD_PID" -s 0.2 -f /dev/null; then
+		note "the load does not end; blocked tasks are in the kernel log"
+		echo w >/proc/sysrq-trigger
+		return 1
+	fi
 	wait "$LOAD_PID" || status=$?
 	# fio's own status after an interrupt says nothing.
 	if ! grep -q 'err= 0' "$LOAD_LOG" || grep -qiE 'verify:|bad header|error=' "$LOAD_LOG"; then
@@ -206,9 +221,10 @@ load_stop() {
 # io_counts DISK: reads and writes that have ended on the disk.
 io_counts() { awk '{ print $1 + $5 }' "/sys/block/$1/stat"; }
 
-# io_moves DISK SECONDS: IO goes on.
+# io_moves DISK SECONDS [COUNT]: more than so many requests (5) end within that time. More than
+# were in flight at first shows that new ones do.
 io_moves() {
-	local before
-	before=$(io_counts "$1")
-	wait_until "$2" eval "[ \"\$(io_counts '$1')\" -gt $((before + 5)) ]"
+	local wanted=$(($(io_counts "$1") + ${3:-5}))
+	wait_until "$2" io_count_is_over "$1" "$wanted"
 }
+io_count_is_over() { [ "$(io_counts "$1")" -gt "$2" ]; }
