@@ -368,7 +368,7 @@ fn hint(e: Error) -> &'static str {
         errno::ECONNRESET => "is rnbd_server loaded there, and listening on this port?",
         errno::ETIMEDOUT => "the host does not answer; check the address and the network",
         errno::EHOSTUNREACH => "there is no route to the host, or no RDMA device on the way",
-        errno::ENODEV => "no RDMA device has the source address",
+        errno::ENODEV => "no RDMA device has the source address; GIDs are for InfiniBand only",
         errno::EEXIST => "the name or the address pair is in use",
         errno::ENOMEM => "memory is short here, or a limit of rtrs_server is reached",
         errno::EACCES => "allowed_clients of rtrs_server does not name this host",

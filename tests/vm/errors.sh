@@ -42,6 +42,7 @@ row "malformed source address" EINVAL "sessname=a path=tcp:1@ip:10.0.0.1 device_
 row "unknown kind of address" EPROTONOSUPPORT "sessname=a path=10.0.0.1 device_path=/dev/ram0"
 row "seven paths" ENOMEM "sessname=a $P $P $P $P $P $P $P device_path=/dev/ram0"
 row "new session without a path" ENXIO "sessname=a device_path=/dev/ram0"
+row "a GID on RoCE, for which the kernel has no route" ENODEV "sessname=a path=gid:fd00:0001:0000:0000:0000:0000:0000:0001 device_path=/dev/ram0"
 row "nothing listens on the port" ECONNRESET "sessname=a dest_port=4321 $P device_path=/dev/ram0"
 row "no such file" ENOENT "sessname=a $P device_path=/dev/nothing"
 row "not a block device" ENOTBLK "sessname=a $P device_path=/exp/null"
