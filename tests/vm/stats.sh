@@ -66,8 +66,8 @@ fi
 # --- files and modes -----------------------------------------------------------------
 if ours; then
 	check_eq "client: files of a session" \
-		"add_path 644 heartbeat_interval_ms 644 heartbeat_missed_max 644 max_reconnect_attempts 644 mpath_policy 644 reconnect_backoff_ms 644 reconnect_delay_ms 644 reconnect_jitter_ms 644 " \
-		"$(files "$CLT" | sed 's/no_path_timeout 644 //; s/polled_completions 444 //')"
+		"add_path 644 heartbeat_interval_ms 644 heartbeat_missed_max 644 max_reconnect_attempts 644 mpath_policy 644 polled_completions 444 reconnect_backoff_ms 644 reconnect_delay_ms 644 reconnect_jitter_ms 644 " \
+		"$(files "$CLT")"
 	check_eq "server: files of a session" "heartbeat_interval_ms 644 heartbeat_missed_max 644 " "$(files "$SRV")"
 else
 	check_eq "client: files of a session" "add_path 644 max_reconnect_attempts 644 mpath_policy 644 " "$(files "$CLT")"
