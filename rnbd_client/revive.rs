@@ -297,7 +297,7 @@ impl Device {
                     session.close_device(id);
                 }
             })?;
-        *self.known.lock() = Some(now);
+        self.know(now);
         revival.start_over();
         revival.online = true;
         self.stats.reopened();
@@ -346,8 +346,14 @@ impl Device {
             }
             self.set_id(id);
         }
-        *self.known.lock() = Some(now);
+        self.know(now);
         Ok(now)
+    }
+
+    /// Keeps what the server said of a device with which the disk goes on.
+    fn know(&self, now: Opened) {
+        let mut known = self.known.lock();
+        *known = Some(known.as_ref().map_or(now, |old| old.followed_by(now)));
     }
 
     /// Looks whether the disk can go on with what was opened, and if so gives it the size.

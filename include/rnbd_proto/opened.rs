@@ -73,4 +73,17 @@ impl Opened {
         }
         None
     }
+
+    /// What is known once a disk that was made of `self` goes on with `now`. An identity that is
+    /// not repeated is not forgotten: else any other device could follow the one without.
+    pub fn followed_by(&self, now: Self) -> Self {
+        let ext = match (self.ext, now.ext) {
+            (Some(old), Some(new)) if new.identity.is_none() => Some(OpenExt {
+                identity: old.identity,
+                ..new
+            }),
+            (old, new) => new.or(old),
+        };
+        Self { ext, ..now }
+    }
 }

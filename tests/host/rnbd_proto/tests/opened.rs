@@ -110,6 +110,24 @@ fn an_identity_that_is_not_known_proves_nothing() {
 }
 
 #[test]
+fn an_identity_is_not_forgotten() {
+    let named = opened(512, true, Some("naa.1"));
+    let other = opened(512, true, Some("naa.2"));
+    for silent in [opened(4096, false, Some("")), opened(4096, false, None)] {
+        let known = named.followed_by(silent);
+        assert_eq!(known.rsp, silent.rsp);
+        assert_eq!(
+            known.ext.unwrap().identity,
+            Identity::new(b"naa.1").unwrap()
+        );
+        let same_block = known.followed_by(opened(512, false, None));
+        assert_eq!(same_block.objection(&other), Some(Objection::OtherDevice));
+        // One that was not known becomes known.
+        assert_eq!(silent.followed_by(named), named);
+    }
+}
+
+#[test]
 fn the_extension_counts_only_if_it_was_asked_for() {
     let bytes = ext(512, "naa.1", 5).to_bytes(&rsp(512, true));
     assert_eq!(Opened::parse(&bytes, false).unwrap().ext, None);
