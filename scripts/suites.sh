@@ -149,7 +149,7 @@ hostile_server() {
 }
 
 loopback() {
-	vm "loopback-$1" loopback.sh --timeout $((600 * SLOW + SECS * 5)) --mem 3072 \
+	vm "loopback-$1" loopback.sh --timeout $((600 * SLOW + SECS * 15 + CYCLES)) --mem 3072 \
 		--env AI="$1" --env SECS="$SECS" --env CYCLES="$CYCLES" --env SLAB_KIB="$SLAB_KIB"
 }
 
