@@ -50,6 +50,7 @@ use kernel_ext::{
         IrqSpinLock,
         WaitQueue, //
     },
+    workqueue::enqueue_delayed,
 };
 use rtrs_core::{heartbeat, uuid};
 use rtrs_logic::{
@@ -103,6 +104,8 @@ pub(crate) struct Agreed {
     pub(crate) features: Features,
 }
 
+/// Milliseconds until a list of paths is made for which there was no memory.
+const STALE_MS: u32 = 1000;
 /// Most wrecks that are known at a time.
 const WRECKS_MAX: usize = 2 * MAX_PATHS;
 
@@ -114,6 +117,8 @@ struct Control {
     up: u32,
     /// Whether the user is told about changes.
     announced: bool,
+    /// Requests still see a list with a path that is gone, which keeps its device.
+    stale: bool,
 }
 
 /// What the paths of a session share.
@@ -211,7 +216,7 @@ impl Inner {
                 agreed <- new_mutex!(None, "rtrs_client::agreed"),
                 routes <- ArcCell::new(None),
                 control <- new_mutex!(
-                    Control { lives: KVec::new(), up: 0, announced: false },
+                    Control { lives: KVec::new(), up: 0, announced: false, stale: false },
                     "rtrs_client::control"
                 ),
                 tree <- new_mutex!(Tree::new(), "rtrs_client::tree"),
@@ -391,7 +396,7 @@ impl Inner {
             self.max_segments.store(live.max_segments, Relaxed);
         }
         control.lives.push(live.clone(), GFP_KERNEL)?;
-        if let Err(error) = self.publish(&control, GFP_KERNEL) {
+        if let Err(error) = self.publish(&mut control, GFP_KERNEL) {
             control.lives.pop();
             return Err(error);
         }
@@ -405,15 +410,32 @@ impl Inner {
 
     /// Takes a path away from requests. Nobody submits over it any more when this
     /// returns. Sleeps.
-    pub(crate) fn withdraw(&self, live: &Arc<Live>) {
+    pub(crate) fn withdraw(self: &Arc<Self>, live: &Arc<Live>) {
         let mut control = self.control.lock();
         control.lives.retain(|other| !Arc::ptr_eq(other, live));
-        // Write-back may be waiting for the requests that are ended after this (L14), so
-        // nothing here may wait for write-back.
-        if self.publish(&control, GFP_NOWAIT | __GFP_NOWARN).is_err() {
-            // No memory for a new list. The old one does no harm: the path in it is not
-            // usable. It only keeps some memory until the next change.
-            synchronize_rcu();
+        self.publish_at_once(&mut control);
+    }
+
+    /// Shows the list of connected paths to requests without waiting for memory: write-back may be
+    /// waiting for the requests that end after this (weak point L14).
+    fn publish_at_once(self: &Arc<Self>, control: &mut Control) {
+        if self.publish(control, GFP_NOWAIT | __GFP_NOWARN).is_ok() {
+            return;
+        }
+        // The path in the old list is not usable, so requests do not mind. But it keeps its
+        // device, for whose removal somebody may be waiting.
+        control.stale = true;
+        synchronize_rcu();
+        if !self.is_closing() {
+            let _ = enqueue_delayed::<_, 1>(self.context.queue(), self.clone(), STALE_MS);
+        }
+    }
+
+    /// Tries again what lack of memory has prevented. Sleeps.
+    pub(crate) fn refresh(self: &Arc<Self>) {
+        let mut control = self.control.lock();
+        if control.stale {
+            self.publish_at_once(&mut control);
         }
     }
 
@@ -431,7 +453,7 @@ impl Inner {
     }
 
     /// Shows the list of connected paths to requests.
-    fn publish(&self, control: &Control, flags: Flags) -> Result {
+    fn publish(&self, control: &mut Control, flags: Flags) -> Result {
         let routes = match control.lives.is_empty() {
             true => None,
             false => Some(Routes::new(&control.lives, flags)?),
@@ -441,6 +463,7 @@ impl Inner {
         // is the last reference.
         synchronize_rcu();
         drop(old);
+        control.stale = false;
         Ok(())
     }
 

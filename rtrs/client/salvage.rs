@@ -402,6 +402,7 @@ impl WorkItem<1> for Inner {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        this.refresh();
         this.salvage();
     }
 }
