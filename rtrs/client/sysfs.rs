@@ -15,7 +15,6 @@ use kernel::{
 use kernel_ext::{
     fmt::Show,
     log::warn_limited,
-    net::SockAddr,
     sysfs::{
         ClassDevice,
         Dir,
@@ -25,7 +24,10 @@ use kernel_ext::{
     },
 };
 use rtrs_core::{
-    address,
+    address::{
+        self,
+        Endpoints, //
+    },
     heartbeat::Settings, //
 };
 use rtrs_logic::{
@@ -117,11 +119,14 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// Whether the session has a path to this host.
-    pub(crate) fn leads_to(&self, dst: &SockAddr) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.path.endpoints().1.same_host(dst))
+    /// Whether the session has a path between these hosts; without a source, between any of ours
+    /// and that one. Sleeps.
+    pub(crate) fn joins(&self, (src, dst): &Endpoints) -> bool {
+        self.entries.iter().any(|Entry { path, .. }| {
+            let from = src.zip(path.known());
+            path.endpoints().1.same_host(dst)
+                && from.is_none_or(|(src, known)| known.src.same_host(&src))
+        })
     }
 
     /// Lists a path, without a directory as yet.

@@ -53,7 +53,7 @@ impl Inner {
         for _ in 0..PATIENCE {
             let result = self.try_path(endpoints);
             // The server may not be done with a path that was removed a moment ago.
-            let old = result == Err(EEXIST) && !self.tree.lock().leads_to(&endpoints.1);
+            let old = result == Err(EEXIST) && !self.tree.lock().joins(&endpoints);
             if !old || self.is_closing() {
                 return result;
             }
