@@ -46,17 +46,24 @@ pub(crate) fn features() -> Features {
     }
 }
 
-/// Milliseconds before a replay that the server cannot confirm to be safe. What is out of
-/// range counts as the nearest value that is not.
-pub(crate) fn failover_hold_ms() -> u32 {
-    let ms = FAILOVER_HOLD_MS.get().clamp(0, FAILOVER_HOLD_MAX_MS);
-    u32::try_from(ms).unwrap_or(0)
+/// Checks all parameters when the module is loaded, which it is not if this fails.
+///
+/// Fails with `EINVAL`, and says so in the log, if one is out of range.
+pub(crate) fn check() -> Result {
+    heartbeat()?;
+    if (0..=FAILOVER_HOLD_MAX_MS).contains(&FAILOVER_HOLD_MS.get()) {
+        return Ok(());
+    }
+    pr_err!("failover_hold_ms must be 0 to {FAILOVER_HOLD_MAX_MS}\n");
+    Err(EINVAL)
 }
 
-/// How patient the paths of a new session are.
-///
-/// Fails with `EINVAL`, and says so in the log, if the parameters are out of range; the module
-/// is not loaded then.
+/// Milliseconds before a replay that the server cannot confirm to be safe, at most 600000.
+pub(crate) fn failover_hold_ms() -> u32 {
+    u32::try_from(FAILOVER_HOLD_MS.get()).unwrap_or(0)
+}
+
+/// How patient the paths of a new session are. Fails only in [`check`].
 pub(crate) fn heartbeat() -> Result<Limits> {
     checked_limits(HEARTBEAT_INTERVAL_MS.get(), HEARTBEAT_MISSED_MAX.get())
 }

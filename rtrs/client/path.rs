@@ -267,7 +267,8 @@ impl Path {
     /// Fails if the attempt to connect has failed meanwhile, or the path is being closed.
     pub(crate) fn still_connecting(&self) -> Result {
         match self.state.load() {
-            State::Connecting => Ok(()),
+            // An administrator may have begun an attempt after the paths were told to give up.
+            State::Connecting if !self.session.is_closing() => Ok(()),
             State::ConnectingErr => Err(error(errno::ECONNRESET)),
             _ => Err(error(errno::ECONNABORTED)),
         }

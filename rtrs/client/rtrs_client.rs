@@ -69,7 +69,7 @@ struct RtrsClient;
 impl kernel::Module for RtrsClient {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // Wrong parameters are told when they are given.
-        params::heartbeat()?;
+        params::check()?;
         context::start(module)?;
         Ok(Self)
     }

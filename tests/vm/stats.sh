@@ -312,6 +312,7 @@ check "the servers unload" rmmod rnbd_server rtrs_server
 check_fails "their trace points go" test -e "$EVENTS/rtrs_srv/send_io_resp_imm"
 if ours; then
 	check_fails "an interval out of range" modprobe rtrs_client heartbeat_interval_ms=99
+	check_fails "a hold out of range" modprobe rtrs_client failover_hold_ms=600001
 	check_fails "nothing missed" modprobe rtrs_server heartbeat_missed_max=0
 	check "other heartbeats by parameter" modprobe rtrs_client heartbeat_interval_ms=200 heartbeat_missed_max=4
 	check "on the server" modprobe rtrs_server heartbeat_interval_ms=300 heartbeat_missed_max=2
