@@ -9,14 +9,14 @@
 HOST_SUITES="host compile_fail"
 # Of one VM each, the long ones first: two of them run side by side.
 SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server server-abi
-	client-abi force failover-Y paths-Y paths-N stack cycles fencing-Y swap outage powercut stats heartbeat
+	client-abi force failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
 	netns polled server_paths failover-N fencing-N faults stats-c client-abi-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot failover-rust-rust failover-c-rust failover-rust-c"
 
 # Written, but not yet seen to pass from beginning to end: none of these counts as a proof.
-UNPROVEN="failover-Y failover-N fencing-N stack cycles swap outage powercut faults
+UNPROVEN="failover-Y failover-N fencing-N manypaths stack cycles swap outage powercut faults
 	reboot failover-rust-rust failover-c-rust failover-rust-c"
 # What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
@@ -57,7 +57,7 @@ run_suite() {
 	paths-*) paths "$ai" "$ai" ;;
 	failover-[YN]) failover "$ai" ;;
 	fencing-*) fencing "$ai" ;;
-	cycles | outage | swap | stack | powercut | faults | stamp) "$1" ;;
+	manypaths | cycles | outage | swap | stack | powercut | faults | stamp) "$1" ;;
 	interop-*)
 		rest=${1#interop-} rest=${rest%-*}
 		pair "${rest%-*}" "${rest#*-}" "$ai"
@@ -168,19 +168,31 @@ transport() {
 	shift 2
 	for word in "$@"; do env+=(--env "$word"); done
 	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem "${MEM:-2048}" \
-		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
+		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" \
+		--file "$TOP/build/tools/failnth:/lab/failnth" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
 }
 
 failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
-cycles() { transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD"; }
+# On the debug kernel every request of the queue costs time with every connect.
+cycles() {
+	transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD" \
+		DEPTH="$([ "$KERNEL" = stock ] && echo 128 || echo 16)"
+}
+# One CPU: fewer connections.
+manypaths() { SMP=1 MEM=3072 transport manypaths manypaths.sh PATHS=128; }
 outage() { transport outage outage.sh ROUNDS="$CUTS"; }
 # Little memory to begin with.
 swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
 stack() { transport stack stack.sh SECS="$LOAD" STRESS="$STRESS" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
-# One CPU: fewer connections, fewer allocations.
-faults() { SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 6))"; }
+# One CPU: fewer connections, fewer allocations. Only the debug kernel can inject faults.
+faults() {
+	local KERNEL=debug KO SLOW=4
+	"$TOP/scripts/lab/debug-kernel.sh" && "$TOP/scripts/lab/modules.sh" debug KX_TESTS=m || return
+	KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
+	SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 3))"
+}
 
 # pair_of NAME SERVER CLIENT SCRIPT [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.
 pair_of() {

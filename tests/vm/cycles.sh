@@ -4,16 +4,17 @@
 # Many times the same: connect and disconnect, a path added and removed under
 # load, the policy switched while IO runs, modules loaded and unloaded. Nothing
 # may grow. Environment: AI=Y|N, CYCLES (connects), PATHS (added and removed), SECS (of
-# switching policies), SLAB_KIB (what may remain: a debug kernel keeps freed memory for
-# a while, and has kmemleak to tell).
+# switching policies), DEPTH (of the queue: the more, the longer a connect takes), SLAB_KIB
+# (what may remain: a debug kernel keeps freed memory for a while, and has kmemleak to tell).
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
-AI=${AI:-Y} CYCLES=${CYCLES:-100} PATHS=${PATHS:-20} SECS=${SECS:-5} SLAB_KIB=${SLAB_KIB:-2048}
+AI=${AI:-Y} CYCLES=${CYCLES:-100} PATHS=${PATHS:-20} SECS=${SECS:-5} DEPTH=${DEPTH:-128} SLAB_KIB=${SLAB_KIB:-2048}
+SERVER=(always_invalidate="$AI" sess_queue_depth="$DEPTH")
 
 modprobe brd rd_nr=2 rd_size=32768 || bail "ram disks"
-check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=128 || bail "no network"
+check "two hosts, two paths, modules" trouble_setup 2 "${SERVER[@]}" || bail "no network"
 
 # --- connect, disconnect -------------------------------------------------------------
 round() { clt_map cyc /dev/ram0 "${1:-1}" && rnbd_unmap "$RNBD_DEV"; }
@@ -28,7 +29,7 @@ rounds() {
 }
 # The server ends its side when it hears of the client's; that takes a moment.
 settled() { wait_until 20 eval '! ls -d '"$SRV_CLASS"'/*/ 2>/dev/null | grep -q .'; }
-check "warm up" rounds 6
+check "warm up" rounds $((CYCLES < 6 ? CYCLES : 6))
 check "the server has forgotten them" settled
 # Page lists of each CPU count as used; they grow to some size and stay. A leak grows on.
 slab=$(slab_kib)
@@ -116,7 +117,8 @@ unload_alive() {
 		in_srv modprobe -r rnbd_server || return 1
 		rnbd_unmap "$RNBD_DEV" || return 1
 		in_clt modprobe -r rnbd_client || return 1
-		in_srv modprobe rnbd_server && in_clt modprobe rnbd_client || return 1
+		in_srv modprobe rtrs_server "${SERVER[@]}" && in_srv modprobe rnbd_server &&
+			in_clt modprobe rnbd_client || return 1
 	done
 }
 check "the server unloads with sessions alive" unload_alive 2

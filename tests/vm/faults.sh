@@ -2,108 +2,88 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Every allocation that map, session open, add_path and reconnect make fails once,
-# and nothing leaks or hangs. Needs a kernel with fault injection (the debug
-# kernel). Environment: AI=Y|N, LIMIT (allocations per operation at most), STEP (1: each
-# of them, 2: every second), RANDOM_ROUNDS, PARTS.
+# and nothing leaks or hangs. Needs a kernel with fault injection (the debug kernel) and one
+# processor. Environment: AI=Y|N, STEP (1: each allocation, 2: every second, ...), PARTS,
+# RANDOM_ROUNDS.
 #
-# What a task allocates itself is failed one by one with /proc/self/fail-nth. What work
-# items allocate for it fails by chance. In both cases only below our own modules.
+# Parts:
+#   map, paths  what the writing task allocates itself, wherever that is
+#   others      what work items and the other host allocate because of it
+#   chance      pages, and whatever else, by chance
+#
+# Not failed: pages that vmalloc() collects one by one, since it fails as a whole with the first
+# of its own allocations; and what kmemleak allocates for itself.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
-AI=${AI:-Y} LIMIT=${LIMIT:-2000} STEP=${STEP:-1} RANDOM_ROUNDS=${RANDOM_ROUNDS:-20}
-PARTS=${PARTS:-"map paths chance"}
-FAIL=/sys/kernel/debug
+AI=${AI:-Y} STEP=${STEP:-1} RANDOM_ROUNDS=${RANDOM_ROUNDS:-20}
+PARTS=${PARTS:-"map paths others chance"}
+FAIL=/sys/kernel/debug LIMIT=4000
 
 [ -d $FAIL/failslab ] && [ -e /proc/self/fail-nth ] || bail "this kernel has no fault injection"
-# The kernel shows where a failed vmalloc was asked for; that is no complaint here. Whatever is
+# The kernel shows where memory was asked for in vain; that is no complaint here. Whatever is
 # one has a line of its own.
 allow_dmesg 'Call Trace:'
 allow_dmesg 'page allocation failure'
-for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-	echo 0 >"$dir"/verbose
-	echo N >"$dir"/ignore-gfp-wait
-	[ ! -e "$dir"/ignore-gfp-highmem ] || echo N >"$dir"/ignore-gfp-highmem
-	[ ! -e "$dir"/min-order ] || echo 0 >"$dir"/min-order
-done
+
+# fault ATTRIBUTE VALUE: of both kinds of faults.
+fault() {
+	local dir
+	for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
+		[ ! -e "$dir/$1" ] || echo "$2" >"$dir/$1" || return 1
+	done
+}
+
+faults_setup() {
+	local range
+	fault verbose 0 && fault ignore-gfp-wait N && fault ignore-gfp-highmem Y && fault min-order 0 &&
+		fault stacktrace-depth 32 || return 1
+	# Where kmemleak allocates, up to the next function.
+	range=$(awk '$3 == "__alloc_object" { from = $1; next } from { print "0x" from, "0x" $1; exit }' /proc/kallsyms)
+	[ -z "$range" ] || { fault reject-start "${range% *}" && fault reject-end "${range#* }"; }
+}
+check "faults" faults_setup || bail "no faults"
+
+# only_below MODULE: faults hit only when one of its functions is on the stack.
+only_below() {
+	local first last
+	first=$(grep -E " [tT] .*\[$1\]$" /proc/kallsyms | cut -d' ' -f1 | sort | sed -n '1p;$p')
+	last=${first##*$'\n'} first=${first%%$'\n'*}
+	# The last function has some length, too.
+	fault require-start "0x$first" && fault require-end "$(printf '0x%x' $((0x$last + 4096)))"
+}
+anywhere() { fault require-start 0 && fault require-end 0xffffffffffffffff; }
 
 modprobe brd rd_nr=1 rd_size=16384 || bail "ram disk"
 check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=8 || bail "no network"
 
 part() { [[ " $PARTS " == *" $1 "* ]]; }
 
-# only_below MODULE: faults hit only when one of its functions is on the stack.
-only_below() {
-	local base size dir
-	base=$(cat "/sys/module/$1/sections/.text")
-	size=$(awk -v m="$1" '$1 == m { print $2 }' /proc/modules)
-	for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-		printf '0x%x' "$((base))" >"$dir"/require-start
-		printf '0x%x' "$((base + size))" >"$dir"/require-end
-		echo 32 >"$dir"/stacktrace-depth
-	done
-}
+session=$CLT_CLASS/f
+path0="$session/paths/*@ip:10.0.0.1" path1="$session/paths/*@ip:10.0.1.1"
+MAP="sessname=f $(path_words 1)device_path=/dev/ram0"
+# What each is, and the way back; see failnth.c.
+map=("$RNBD_CTL/map_device" "$MAP" "write:/sys/block/rnbd*/rnbd/unmap_device=force"
+	"gone:$CLT_CLASS/*" "gone:$SRV_CLASS/*")
+add_path=("$session/add_path" ip:10.0.1.2@ip:10.0.1.1 "write:$path1/remove_path=1"
+	"gone:$path1" "gone:$SRV_CLASS/f/paths/*@ip:10.0.1.1")
+back=("write:$path0/reconnect=1" "is:$path0/state=connected" "is:/sys/block/rnbd*/rnbd/state=open")
+reconnect=("$path0/reconnect" 1 "${back[@]}")
+disconnect=("$path0/disconnect" 1 "${back[@]}")
+dropped=("$SRV_CLASS/f/paths/*@ip:10.0.0.1/disconnect" 1 pause:300 "${back[@]}")
+policy=("$session/mpath_policy" rr)
+FAILED=0
 
-# nth N FILE TEXT: one write in which the Nth allocation fails. Status 0: it worked, and
-# fewer than N allocations were made; 1: it failed; 2: it worked although one failed.
-cat >/tmp/nth.sh <<'END'
-# The interpreter allocates, too; but not below our modules.
-n=$1 file=$2 text=$3
-exec 3>/proc/self/fail-nth
-ok=0
-echo "$n" >&3
-printf '%s' "$text" >"$file" 2>/dev/null || ok=1
-read -r left </proc/self/fail-nth
-echo 0 >&3
-if [ "$left" != 0 ]; then exit 0; fi
-[ "$ok" = 0 ] && exit 2
-exit 1
-END
-
-# sweep DESCRIPTION FILE TEXT UNDO: the write with its 1st, 2nd, ... allocation failing, until all
-# succeed. UNDO brings things back to where they were, whatever happened.
+# sweep DESCRIPTION own|any WHAT...: the 1st, the 2nd, ... of its allocations fails.
 sweep() {
-	local what=$1 file=$2 text=$3 undo=$4 n status refused=0 survived=0 end=0 slow=0 before
-	for ((n = 1 + RANDOM % STEP; n <= LIMIT; n += STEP)); do
-		before=$SECONDS
-		timeout 120 in_clt_script /tmp/nth.sh "$n" "$file" "$text"
-		status=$?
-		[ $((SECONDS - before)) -lt 60 ] || slow=$((slow + 1))
-		case $status in
-		0) end=1 ;;
-		1) refused=$((refused + 1)) ;;
-		2) survived=$((survived + 1)) ;;
-		*)
-			lab_result "$what: allocation $n fails" 1 "the write hangs or died: status $status"
-			return
-			;;
-		esac
-		eval "$undo" || {
-			lab_result "$what: back to where it was after failing allocation $n" 1 "'$undo' failed"
-			return
-		}
-		[ "$end" = 0 ] || break
-	done
-	note "$what: $n allocations, $refused times refused, $survived times done nevertheless, $slow times slow"
-	check "$what: every allocation has failed once" test "$end" = 1
-	check "$what: some mattered" test "$refused" -gt 0
-	check "$what: none took a minute" test "$slow" = 0
-}
-in_clt_script() { in_clt bash "$@"; }
-export -f in_clt in_clt_script 2>/dev/null
-
-# timeout(1) runs programs, not functions.
-timeout() {
-	local limit=$1 pid status
+	local what=$1 out status=0 began=$SECONDS
 	shift
-	"$@" &
-	pid=$!
-	( sleep "$limit"; kill -9 "$pid" 2>/dev/null ) &
-	local killer=$!
-	wait "$pid"
-	status=$?
-	kill "$killer" 2>/dev/null
+	out=$(in_clt /lab/failnth "$1" "$STEP" $LIMIT "${@:2}") || status=$?
+	note "$what: $out, $((SECONDS - began)) s"
+	lab_result "$what: allocations have failed one by one" "$status" "$out"
+	out=$(sed -n 's/.*allocations \([0-9]*\) have failed.*/\1/p' <<<"$out")
+	FAILED=$((FAILED + ${out:-0}))
 	return "$status"
 }
 
@@ -113,46 +93,46 @@ unmap_all() {
 	wait_until 30 eval "! ls -d $CLT_CLASS/*/ 2>/dev/null | grep -q ." || return 1
 	wait_until 60 eval "! ls -d $SRV_CLASS/*/ 2>/dev/null | grep -q ."
 }
-MAP="sessname=f $(path_words 1)device_path=/dev/ram0"
 
-# --- the task's own allocations -------------------------------------------------------
 check "once without faults" clt_write "$RNBD_CTL/map_device" "$MAP"
 check "undone" unmap_all
 slab=$(slab_kib)
-part map && for module in rnbd_client rtrs_client; do
-	only_below "$module"
-	sweep "map a new session, below $module" "$RNBD_CTL/map_device" "$MAP" unmap_all
-done
-paths() {
+
+# --- the task's own allocations ---------------------------------------------------------
+if part map; then
+	sweep "map" own "${map[@]}"
+fi
+if part paths; then
 	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
-	only_below rtrs_client
-	path_gone() {
-		local dir
-		dir=$(path_dir f 1)
-		[ -z "$dir" ] || clt_write "$dir/remove_path" 1 || return 1
-		[ -z "$(path_dir f 1)" ]
-	}
-	sweep "add_path" "$session/add_path" "ip:10.0.1.2@ip:10.0.1.1" path_gone
-	path_is_back() { path_back f 0 60; }
-	sweep "reconnect" "$(path_dir f 0)/reconnect" 1 path_is_back
-	sweep "disconnect" "$(path_dir f 0)/disconnect" 1 path_is_back
-	sweep "change the policy" "$session/mpath_policy" rr true
+	sweep "add_path" own "${add_path[@]}"
+	sweep "reconnect" own "${reconnect[@]}"
+	sweep "disconnect" own "${disconnect[@]}"
+	sweep "change the policy" own "${policy[@]}"
 	check "the disk still works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
 	check "undone" unmap_all
-}
-session=$CLT_CLASS/f
-part paths && paths
+fi
 
-# --- whatever happens in work items ---------------------------------------------------
-# One allocation in PERCENT fails while a session opens, gets a path, reconnects and goes.
-chance() {
-	local dir
-	for dir in $FAIL/failslab $FAIL/fail_page_alloc; do
-		echo "$1" >"$dir"/probability
-		echo "${2:-1}" >"$dir"/times
-		echo "${3:-0}" >"$dir"/space
-		echo 1 >"$dir"/interval
+# --- those of work items, and of the other host -----------------------------------------
+if part others; then
+	for module in rtrs_server rnbd_server; do
+		only_below $module
+		sweep "map, below $module" any "${map[@]}"
 	done
+	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
+	only_below rtrs_server
+	sweep "add_path, below rtrs_server" any "${add_path[@]}"
+	for module in rtrs_client rnbd_client rnbd_server; do
+		only_below $module
+		sweep "the server drops the path, below $module" any "${dropped[@]}"
+	done
+	check "the disk still works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
+	check "undone" unmap_all
+fi
+
+# --- by chance --------------------------------------------------------------------------
+# chance PERCENT [TIMES [BYTES]]: so many of a hundred allocations fail, from BYTES on.
+chance() {
+	fault interval 1 && fault times "${2:-1}" && fault space "${3:-0}" && fault probability "$1"
 }
 try_everything() {
 	local dir
@@ -164,23 +144,29 @@ try_everything() {
 	dd if="/dev/$(rnbd_list | head -n 1)" of=/dev/null bs=64k count=8 iflag=direct status=none 2>/dev/null
 	return 0
 }
-part chance && for module in rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client; do
-	only_below "$module"
-	hits=0
-	for ((round = 0; round < RANDOM_ROUNDS; round++)); do
-		chance $((1 + RANDOM % 20)) 2 $((RANDOM % 4 * 4096))
-		try_everything
-		[ "$(cat $FAIL/failslab/times)$(cat $FAIL/fail_page_alloc/times)" = 22 ] || hits=$((hits + 1))
-		chance 0
-		unmap_all || {
-			lab_result "faults below $module, round $round: back to nothing" 1 "something hangs"
-			break
-		}
+if part chance; then
+	for module in rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client; do
+		only_below "$module"
+		hits=0
+		for ((round = 0; round < RANDOM_ROUNDS; round++)); do
+			chance $((1 + RANDOM % 20)) 2 $((RANDOM % 4 * 4096))
+			try_everything
+			[ "$(cat $FAIL/failslab/times)$(cat $FAIL/fail_page_alloc/times)" = 22 ] || hits=$((hits + 1))
+			chance 0
+			unmap_all || {
+				lab_result "faults below $module, round $round: back to nothing" 1 "something hangs"
+				break
+			}
+		done
+		check "faults below $module: $RANDOM_ROUNDS rounds" test "$round" = "$RANDOM_ROUNDS"
+		note "$module: in $hits rounds something failed"
 	done
-	check "faults below $module: $RANDOM_ROUNDS rounds" test "$round" = "$RANDOM_ROUNDS"
-	note "$module: in $hits rounds something failed"
-done
+fi
+
+note "$FAILED allocations have failed, each once"
+check "some have failed" test "$FAILED" -gt 0
 chance 0
+anywhere
 check "a session still opens" clt_write "$RNBD_CTL/map_device" "$MAP"
 check "the disk works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
 check "undone" unmap_all
