@@ -3,7 +3,8 @@
 
 What administrators rely on is compared in both directions: files in sysfs and their modes,
 module parameters and their defaults, trace points and their fields, lines of the kernel log. And
-what `Documentation/hardening.md` names as a proof must be there, and every file that is named.
+what `Documentation/hardening.md` names as a proof must be there, and every file that is named. Each
+file in sysfs, parameter and trace point also has to occur in a script of `tests/vm`.
 
 usage: scripts/documented.py   (in the root of the tree)
 """
@@ -45,6 +46,14 @@ def words(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
+def tested(*names):
+    """The names that no script of the tests knows."""
+    text = "\n".join(open(f).read() for f in glob.glob("tests/vm/**/*.sh", recursive=True))
+    for name in names:
+        if not re.search(r"\b%s\b" % name, text):
+            wrong(f"tests/vm: nothing about {name}")
+
+
 # --- files in sysfs --------------------------------------------------------------------
 
 # The beginning of a heading of sysfs.md, and the sources of what is described below it.
@@ -72,6 +81,7 @@ def sysfs():
         # Records of the server's transport say in the next line whether they can be written.
         for name in re.findall(r'name: c"(\w+)",\s*show: [^,]*(?:\{[^}]*\}[^,]*)?,\s*store: None', code):
             files[name] = "0444"
+        tested(*files)
         described = {}
         for row in rows(text):
             mode = row[1] if len(row) > 1 and re.fullmatch(r"0[46]44", row[1]) else None
@@ -106,6 +116,7 @@ def parameters():
                     described[module, name] = default.strip("`")
     for module, source in PARAMS.items():
         found = re.findall(r'^    "(\w+)",\s*"([^"]*)"', read(source), re.M)
+        tested(*(name for name, _ in found))
         for name, about in found:
             default = re.search(r"\(default: ([^)]*)\)", about)
             got = described.pop((module, name), None)
@@ -136,6 +147,7 @@ def traces():
             fields[name] = fields.get(names[1], []) + [args.split(",")[how != "string"].strip() for how, args in own]
             if kind == "DECLARE_EVENT_CLASS":
                 continue
+            tested(name)
             row = described.get(f"{system}:{name}")
             if row is None:
                 wrong(f"operations.md: no trace point {system}:{name}")
