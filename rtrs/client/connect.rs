@@ -240,7 +240,9 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
             attempt as u16,
             path.uuid(),
             path.session().uuid(),
-            path.first_conn(),
+            // A server that has forgotten the session must not make a new one, in which devices
+            // have other numbers, while requests go over paths of the old one.
+            !path.session().is_connected(),
         );
         request
             .map(|request| request.offer(params::features()))
@@ -253,7 +255,6 @@ fn establish(path: &Arc<Path>, total: u16, io_connections: u32, attempt: u32) ->
     path.session()
         .agree(&agreed)
         .inspect_err(|_| path.set_hopeless())?;
-    path.known_to_server();
 
     let depth = u32::from(agreed.params.depth().get());
     let send_wr = depth

@@ -113,8 +113,6 @@ const WRECKS_MAX: usize = 2 * MAX_PATHS;
 struct Control {
     /// In the order in which the paths were added, as far as they are connected.
     lives: KVec<Arc<Live>>,
-    /// How many paths are connected or not yet completely taken down.
-    up: u32,
     /// Whether the user is told about changes.
     announced: bool,
     /// Requests still see a list with a path that is gone, which keeps its device.
@@ -166,6 +164,9 @@ pub(crate) struct Inner {
     routes: ArcCell<Routes>,
     #[pin]
     control: Mutex<Control>,
+    /// How many paths were connected and are not completely taken down. Changed under the lock of
+    /// `control`.
+    up: Atomic<u32>,
     /// The paths, and their files.
     #[pin]
     tree: Mutex<Tree>,
@@ -216,9 +217,10 @@ impl Inner {
                 agreed <- new_mutex!(None, "rtrs_client::agreed"),
                 routes <- ArcCell::new(None),
                 control <- new_mutex!(
-                    Control { lives: KVec::new(), up: 0, announced: false, stale: false },
+                    Control { lives: KVec::new(), announced: false, stale: false },
                     "rtrs_client::control"
                 ),
+                up: Atomic::new(0),
                 tree <- new_mutex!(Tree::new(), "rtrs_client::tree"),
             }),
             GFP_KERNEL,
@@ -368,10 +370,11 @@ impl Inner {
         }
     }
 
-    /// A path is connected: requests may take it. Sleeps.
+    /// The connections of a path are there: it is connected, and requests may take it. Sleeps.
     ///
-    /// Fails with `ENOMEM`, and with `EINVAL` if the path's device takes less in one request
-    /// than the user was told.
+    /// Fails with `EAGAIN` if all other paths were lost since the path was settled,
+    /// `ECONNRESET` if it has broken already, `ENOMEM`, and with `EINVAL` if the path's device
+    /// takes less in one request than the user was told.
     pub(crate) fn path_up(&self, live: &Arc<Live>) -> Result {
         // Whoever takes another path down needs the same lock, and write-back may be waiting
         // for that (weak point L14).
@@ -380,6 +383,9 @@ impl Inner {
 
     fn route_over(&self, live: &Arc<Live>) -> Result {
         let mut control = self.control.lock();
+        if !self.is_settled(live.path.uuid()) {
+            return Err(EAGAIN);
+        }
         let segments = self.max_segments.load(Relaxed);
         if live.max_segments < segments {
             if control.announced {
@@ -400,12 +406,28 @@ impl Inner {
             control.lives.pop();
             return Err(error);
         }
+        // If not, whoever takes it down finds it in the list.
+        live.path.established()?;
         live.counted_up.store(true, Relaxed);
-        control.up = control.up.saturating_add(1);
-        if control.announced && control.up == 1 {
+        let up = self.up.load(Relaxed).saturating_add(1);
+        self.up.store(up, Relaxed);
+        if control.announced && up == 1 {
             self.ulp.link(LinkEvent::Up);
         }
         Ok(())
+    }
+
+    /// Whether a path may carry requests as far as other paths are concerned. With none of them
+    /// connected, the server may have made a new session for this one. So the user has to hear of
+    /// the loss first, which is when all are completely down, and nothing that they left
+    /// behind may come after new requests. Any context.
+    fn is_settled(&self, path: Uuid) -> bool {
+        self.is_connected() || (self.is_down() && self.dirty_wreck(path).is_none())
+    }
+
+    /// Whether all paths are completely down. Any context.
+    pub(crate) fn is_down(&self) -> bool {
+        self.up.load(Relaxed) == 0
     }
 
     /// Takes a path away from requests. Nobody submits over it any more when this
@@ -441,15 +463,18 @@ impl Inner {
 
     /// A path that was up is completely down. Sleeps.
     pub(crate) fn path_down(&self, live: &Live) {
-        let mut control = self.control.lock();
+        let control = self.control.lock();
         if !live.counted_up.load(Relaxed) {
             return;
         }
         live.counted_up.store(false, Relaxed);
-        control.up = control.up.saturating_sub(1);
-        if control.announced && control.up == 0 {
+        let up = self.up.load(Relaxed).saturating_sub(1);
+        if control.announced && up == 0 {
             self.ulp.link(LinkEvent::Down);
         }
+        self.up.store(up, Relaxed);
+        // A path that comes back may be waiting for it.
+        self.changed().wake_all();
     }
 
     /// Shows the list of connected paths to requests.

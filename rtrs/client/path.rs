@@ -127,8 +127,6 @@ pub(crate) struct Path {
     state: AtomicEnum<State>,
     /// Attempts to connect so far; the low bits go onto the wire.
     attempts: Atomic<u32>,
-    /// Whether the server may create the session for this path (spec: rtrs 2.2).
-    first_conn: Atomic<bool>,
     /// Woken when the info response is here, or the attempt has failed.
     #[pin]
     info: Completion,
@@ -172,9 +170,8 @@ impl_has_delayed_work! {
 }
 
 impl Path {
-    /// A path of `session`, not connected. The first one may create the session on the
-    /// server.
-    pub(crate) fn new(session: Arc<Inner>, endpoints: Endpoints, first: bool) -> Result<Arc<Self>> {
+    /// A path of `session`, not connected.
+    pub(crate) fn new(session: Arc<Inner>, endpoints: Endpoints) -> Result<Arc<Self>> {
         let stats = Stats::new()?;
         Arc::pin_init(
             pin_init!(Self {
@@ -184,7 +181,6 @@ impl Path {
                 endpoints,
                 state: AtomicEnum::new(State::Connecting),
                 attempts: Atomic::new(0),
-                first_conn: Atomic::new(first),
                 info <- Completion::new(),
                 info_len: Atomic::new(0),
                 hopeless: Atomic::new(false),
@@ -244,11 +240,6 @@ impl Path {
         self.known.lock().clone()
     }
 
-    /// Whether the server may create the session.
-    pub(crate) fn first_conn(&self) -> bool {
-        self.first_conn.load(Relaxed)
-    }
-
     /// The server offers what the session cannot change to any more.
     pub(crate) fn set_hopeless(&self) {
         self.hopeless.store(true, Relaxed);
@@ -256,12 +247,6 @@ impl Path {
 
     fn is_hopeless(&self) -> bool {
         self.hopeless.load(Relaxed)
-    }
-
-    /// Connection 0 is established: the server knows the session now, and may create it
-    /// anew whenever it has forgotten it.
-    pub(crate) fn known_to_server(&self) {
-        self.first_conn.store(true, Relaxed);
     }
 
     /// Fails if the attempt to connect has failed meanwhile, or the path is being closed.
@@ -294,6 +279,16 @@ impl Path {
     fn interrupt(&self) {
         self.info.complete_all();
         self.session.changed().wake_all();
+    }
+
+    /// The attempt to connect was successful. Any context.
+    ///
+    /// Fails with `ECONNRESET` if the path has broken meanwhile, or is being closed.
+    pub(crate) fn established(&self) -> Result {
+        match self.step(Event::Established) {
+            Some(State::Connected) => Ok(()),
+            _ => Err(error(errno::ECONNRESET)),
+        }
     }
 
     fn step(&self, event: Event) -> Option<State> {
@@ -374,13 +369,15 @@ impl Path {
         // From here on whoever takes the path down finds it.
         *life = Some(live.clone());
         *self.known.lock() = Some(connect::known(&live));
-        self.session.settle(&live)?;
-        if self.step(Event::Established) != Some(State::Connected) {
-            return Err(error(errno::ECONNRESET));
+        loop {
+            self.session.settle(&live)?;
+            match self.session.path_up(&live) {
+                Err(EAGAIN) => {}
+                result => break result?,
+            }
         }
         self.stats.reconnected(true);
         live.heartbeat().start(live.clone());
-        self.session.path_up(&live)?;
         // While nobody can take this incarnation down, and leave another wreck of this path.
         self.session.returned(self.uuid);
         Ok(())

@@ -67,6 +67,8 @@ use crate::{
 
 /// Milliseconds until a request is tried again that a full queue has refused.
 const BUSY_MS: u64 = 5;
+/// Milliseconds that connecting waits for broken paths to be taken down.
+const DOWN_TIMEOUT_MS: u32 = 30_000;
 /// Milliseconds that connecting waits for the answer to a fence.
 const FENCE_TIMEOUT_MS: u32 = 30_000;
 
@@ -281,6 +283,15 @@ impl Inner {
     ///
     /// Fails with `ETIMEDOUT` if the server is not done with them, or as the path does.
     pub(crate) fn settle(self: &Arc<Self>, live: &Arc<Live>) -> Result {
+        // Paths that are broken end their requests first, and the user hears of the loss.
+        let ended = || self.is_connected() || self.is_down();
+        self.changed().wait_event_timeout(DOWN_TIMEOUT_MS, || {
+            ended() || live.path.still_connecting().is_err()
+        });
+        live.path.still_connecting()?;
+        if !ended() {
+            return Err(error(errno::ETIMEDOUT));
+        }
         while let Some(wreck) = self.dirty_wreck(live.path.uuid()) {
             if !live.features.has(Features::FENCE) || wreck.no_fence() {
                 let hold = u64::from(params::failover_hold_ms());
@@ -365,7 +376,8 @@ impl Inner {
         self.kick();
     }
 
-    fn dirty_wreck(&self, except: Uuid) -> Option<Arc<Wreck>> {
+    /// A wreck of any other path that new requests have to wait for. Any context.
+    pub(crate) fn dirty_wreck(&self, except: Uuid) -> Option<Arc<Wreck>> {
         self.find_wreck(|wreck| wreck.path != except && wreck.is_dirty())
     }
 

@@ -114,11 +114,6 @@ impl Tree {
         }
     }
 
-    /// Whether the session has no path.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Whether the session has a path between these hosts; without a source, between any of ours
     /// and that one. Sleeps.
     pub(crate) fn joins(&self, (src, dst): &Endpoints) -> bool {

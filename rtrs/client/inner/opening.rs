@@ -65,7 +65,7 @@ impl Inner {
     fn try_path(self: &Arc<Self>, endpoints: Endpoints) -> Result {
         let path = {
             let mut tree = self.tree.lock();
-            let path = Path::new(self.clone(), endpoints, tree.is_empty())?;
+            let path = Path::new(self.clone(), endpoints)?;
             tree.add(path.clone())?;
             path
         };
