@@ -13,7 +13,7 @@ SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N
 	netns polled server_paths failover-N fencing-N faults stats-c client-abi-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
-	reboot failover-rust-rust failover-c-rust failover-rust-c"
+	reboot fileio failover-rust-rust failover-c-rust failover-rust-c"
 
 # Written, but not yet seen to pass from beginning to end: none of these counts as a proof.
 UNPROVEN="failover-Y failover-N fencing-N manypaths cycles swap outage faults
@@ -63,6 +63,7 @@ run_suite() {
 		pair "${rest%-*}" "${rest#*-}" "$ai"
 		;;
 	reboot) pair_of reboot rust rust reboot CYCLES="$REBOOTS" ;;
+	fileio) pair_of fileio rust rust fileio CYCLES="$REBOOTS" ;;
 	failover-rust-c) pair_of "$1" rust c failover TROUBLES="$TROUBLES" ;;
 	failover-*-*)
 		rest=${1#failover-}

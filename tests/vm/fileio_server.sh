@@ -20,7 +20,9 @@ fi
 check "modules" modprobe rnbd_server
 signal ready
 wait_for end 3600
+# Of 32 MiB the client has written 19 at most; the rest is still a hole.
+check "the file is still sparse" test "$(stat -c %b /back/image)" -lt $((20 << 11))
 check "unload" eval "modprobe -r rnbd_server && modprobe -r rtrs_server"
-check "nothing has the file" umount /back
+check "nothing has the file" wait_until 10 umount /back
 check "the file system is sound" e2fsck -fn /dev/vda
 summary
