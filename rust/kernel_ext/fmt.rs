@@ -6,12 +6,9 @@
 //! `pr_*!` and `fmt!` want the kernel's own `Display`; pure crates implement `core`'s. A third
 //! crate cannot join the two, hence [`Show`].
 
-use core::{
-    ffi::CStr,
-    fmt::{
-        self,
-        Write, //
-    },
+use core::fmt::{
+    self,
+    Write, //
 };
 
 /// Prints a value that implements `core::fmt::Display` where the kernel's `Display` is wanted.
@@ -70,52 +67,5 @@ impl fmt::Display for Escaped<'_> {
 impl kernel::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.print(f)
-    }
-}
-
-/// Text as C wants it, in `N` bytes on the stack: what is too long is cut off.
-///
-/// # Invariants
-///
-/// `len < N` unless `N` is 0, which does not compile; the bytes from `len` on are NUL, and those
-/// before are not.
-pub struct Terminated<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Terminated<N> {
-    /// Prints a value, up to its first NUL.
-    pub fn new(value: &impl fmt::Display) -> Self {
-        const { assert!(N > 0) };
-        // INVARIANT: nothing but NULs.
-        let mut text = Self {
-            bytes: [0; N],
-            len: 0,
-        };
-        // What does not fit ends the printing.
-        let _ = core::write!(text, "{value}");
-        text
-    }
-
-    /// The text.
-    pub fn as_c_str(&self) -> &CStr {
-        // By the invariant there is a terminator.
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
-    }
-}
-
-impl<const N: usize> Write for Terminated<N> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes() {
-            if byte == 0 || self.len.saturating_add(1) >= N {
-                return Err(fmt::Error);
-            }
-            let place = self.bytes.get_mut(self.len).ok_or(fmt::Error)?;
-            // INVARIANT: no NUL, and at least one is left behind it.
-            *place = byte;
-            self.len = self.len.saturating_add(1);
-        }
-        Ok(())
     }
 }

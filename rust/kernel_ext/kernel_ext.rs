@@ -28,4 +28,5 @@ pub mod sg;
 pub mod sync;
 pub mod sysfs;
 pub mod time;
+pub mod trace;
 pub mod workqueue;

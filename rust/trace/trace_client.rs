@@ -3,18 +3,16 @@
 //! The trace points of `rtrs_client`, as safe functions (spec: rtrs 9).
 //!
 //! The events are defined in C (`rust/helpers/rtrs_clt_trace.h`), where the kernel's macros
-//! make their format. As long as nobody traces, a call is one instruction that does nothing;
-//! the facts are only collected when somebody does.
+//! make their format.
 
 use kernel::{
-    bindings,
     ffi::{
         c_char,
         c_int, //
     },
-    jump_label::static_branch_unlikely,
     prelude::*, //
 };
+use kernel_ext::trace_event;
 
 /// What is told about a path.
 pub struct PathFacts<'a> {
@@ -35,38 +33,16 @@ pub struct PathFacts<'a> {
 /// Defines the safe function for an event of the class.
 macro_rules! path_event {
     ($(#[$meta:meta])* $event:ident, $key:ident, $fire:ident) => {
-        #[expect(improper_ctypes, reason = "only the address of the tracepoint is used")]
-        extern "C" {
-            static $key: bindings::tracepoint;
-            fn $fire(
-                state: c_int,
-                attempts: c_int,
-                max_attempts: c_int,
-                failures: c_int,
-                successes: c_int,
-                name: *const c_char,
-            );
-        }
-
-        $(#[$meta])*
-        #[inline(always)]
-        pub fn $event<'a>(facts: impl FnOnce() -> PathFacts<'a>) {
-            // SAFETY: the key is that of the tracepoint, which C defines in this very module.
-            if unsafe { static_branch_unlikely!($key, bindings::tracepoint, key) } {
-                let facts = facts();
-                // SAFETY: the name is a C string that outlives the call, which copies it; the
-                // other arguments are plain numbers. A tracepoint may be fired in any context.
-                unsafe {
-                    $fire(
-                        facts.state,
-                        facts.attempts,
-                        facts.max_attempts,
-                        facts.failures,
-                        facts.successes,
-                        facts.name.as_char_ptr(),
-                    )
-                }
-            }
+        trace_event! {
+            $(#[$meta])*
+            $event(|facts: PathFacts<'a>|
+                facts.state => c_int,
+                facts.attempts => c_int,
+                facts.max_attempts => c_int,
+                facts.failures => c_int,
+                facts.successes => c_int,
+                facts.name.as_char_ptr() => *const c_char),
+            $key, $fire
         }
     };
 }

@@ -3,14 +3,10 @@
 //! The trace points of `rnbd_client`, as safe functions.
 //!
 //! The events are defined in C (`rust/helpers/rnbd_clt_trace.h`), where the kernel's macros
-//! make their format. As long as nobody traces, a call is one instruction that does nothing;
-//! the facts are only collected when somebody does.
+//! make their format.
 
-use kernel::{
-    bindings,
-    ffi::c_int,
-    jump_label::static_branch_unlikely, //
-};
+use kernel::ffi::c_int;
+use kernel_ext::trace_event;
 
 /// What is told about a request that goes out.
 pub struct SendFacts {
@@ -52,48 +48,34 @@ pub struct DeviceFacts {
     pub device_id: u32,
 }
 
-/// Defines the safe function for an event. The arguments of the C function are fields of the
-/// facts.
-macro_rules! event {
-    (
-        $(#[$meta:meta])*
-        $event:ident($kind:ident: $($field:ident: $ty:ty),*),
-        $key:ident, $fire:ident
-    ) => {
-        #[expect(improper_ctypes, reason = "only the address of the tracepoint is used")]
-        extern "C" {
-            static $key: bindings::tracepoint;
-            fn $fire($($field: $ty),*);
-        }
-
-        $(#[$meta])*
-        #[inline(always)]
-        pub fn $event(facts: impl FnOnce() -> $kind) {
-            // SAFETY: the key is that of the tracepoint, which C defines in this very module.
-            if unsafe { static_branch_unlikely!($key, bindings::tracepoint, key) } {
-                let facts = facts();
-                // SAFETY: all arguments are plain numbers. A tracepoint may be fired in any
-                // context.
-                unsafe { $fire($(facts.$field),*) }
-            }
-        }
-    };
-}
-
-event! {
+trace_event! {
     /// A request goes to the transport. Any context.
-    send_io(SendFacts: disk: u32, device_id: u32, sector: u64, flags: u32, size: u32, prio: u16),
+    send_io(|facts: SendFacts|
+        facts.disk => u32,
+        facts.device_id => u32,
+        facts.sector => u64,
+        facts.flags => u32,
+        facts.size => u32,
+        facts.prio => u16),
     __tracepoint_send_io, rust_do_trace_send_io
 }
 
-event! {
+trace_event! {
     /// A request has ended. Any context.
-    end_io(EndFacts: disk: u32, sector: u64, size: u32, error: c_int, nanoseconds: u64),
+    end_io(|facts: EndFacts|
+        facts.disk => u32,
+        facts.sector => u64,
+        facts.size => u32,
+        facts.error => c_int,
+        facts.nanoseconds => u64),
     __tracepoint_end_io, rust_do_trace_end_io
 }
 
-event! {
+trace_event! {
     /// A device has another state. Any context.
-    device_state(DeviceFacts: disk: u32, state: c_int, device_id: u32),
+    device_state(|facts: DeviceFacts|
+        facts.disk => u32,
+        facts.state => c_int,
+        facts.device_id => u32),
     __tracepoint_device_state, rust_do_trace_device_state
 }

@@ -3,18 +3,16 @@
 //! The trace points of `rnbd_server`, as safe functions (spec: rnbd 6.1).
 //!
 //! The events are defined in C (`rust/helpers/rnbd_srv_trace.h`), where the kernel's macros
-//! make their format. As long as nobody traces, a call is one instruction that does nothing;
-//! the facts are only collected when somebody does.
+//! make their format.
 
 use kernel::{
-    bindings,
     ffi::{
         c_char,
         c_int, //
     },
-    jump_label::static_branch_unlikely,
     prelude::*, //
 };
+use kernel_ext::trace_event;
 
 /// What is told about a session that comes or goes.
 pub struct SessionFacts<'a> {
@@ -78,53 +76,25 @@ pub struct CloseFacts<'a> {
     pub name: &'a CStr,
 }
 
-/// Defines the safe function for an event. The arguments of the C function are fields of the
-/// facts; strings go as pointers.
-macro_rules! event {
-    (
-        $(#[$meta:meta])*
-        $event:ident(|$facts:ident: $kind:ident| $($value:expr => $ty:ty),*),
-        $key:ident, $fire:ident
-    ) => {
-        #[expect(improper_ctypes, reason = "only the address of the tracepoint is used")]
-        extern "C" {
-            static $key: bindings::tracepoint;
-            fn $fire($(_: $ty),*);
-        }
-
-        $(#[$meta])*
-        #[inline(always)]
-        pub fn $event<'a>(facts: impl FnOnce() -> $kind<'a>) {
-            // SAFETY: the key is that of the tracepoint, which C defines in this very module.
-            if unsafe { static_branch_unlikely!($key, bindings::tracepoint, key) } {
-                let $facts = facts();
-                // SAFETY: strings are C strings that outlive the call, which copies them; the
-                // other arguments are plain numbers. A tracepoint may be fired in any context.
-                unsafe { $fire($($value),*) }
-            }
-        }
-    };
-}
-
-event! {
+trace_event! {
     /// A session was made. Any context.
-    create_sess(|facts: SessionFacts|
+    create_sess(|facts: SessionFacts<'a>|
         facts.depth => c_int,
         facts.name.as_char_ptr() => *const c_char),
     __tracepoint_create_sess, rust_do_trace_create_sess
 }
 
-event! {
+trace_event! {
     /// A session that had devices is going. Any context.
-    destroy_sess(|facts: SessionFacts|
+    destroy_sess(|facts: SessionFacts<'a>|
         facts.depth => c_int,
         facts.name.as_char_ptr() => *const c_char),
     __tracepoint_destroy_sess, rust_do_trace_destroy_sess
 }
 
-event! {
+trace_event! {
     /// An IO message came. Any context.
-    process_rdma(|facts: IoFacts|
+    process_rdma(|facts: IoFacts<'a>|
         facts.name.as_char_ptr() => *const c_char,
         facts.write => bool,
         facts.version => u8,
@@ -138,9 +108,9 @@ event! {
     __tracepoint_process_rdma, rust_do_trace_process_rdma
 }
 
-event! {
+trace_event! {
     /// A client said its version. Any context.
-    process_msg_sess_info(|facts: VersionFacts|
+    process_msg_sess_info(|facts: VersionFacts<'a>|
         facts.agreed => u8,
         facts.client => u8,
         facts.server => u8,
@@ -148,18 +118,18 @@ event! {
     __tracepoint_process_msg_sess_info, rust_do_trace_process_msg_sess_info
 }
 
-event! {
+trace_event! {
     /// An open message came. Any context.
-    process_msg_open(|facts: OpenFacts|
+    process_msg_open(|facts: OpenFacts<'a>|
         facts.access => u8,
         facts.name.as_char_ptr() => *const c_char,
         facts.path.as_char_ptr() => *const c_char),
     __tracepoint_process_msg_open, rust_do_trace_process_msg_open
 }
 
-event! {
+trace_event! {
     /// A close message came. Any context.
-    process_msg_close(|facts: CloseFacts|
+    process_msg_close(|facts: CloseFacts<'a>|
         facts.device_id => u32,
         facts.name.as_char_ptr() => *const c_char),
     __tracepoint_process_msg_close, rust_do_trace_process_msg_close

@@ -6,16 +6,16 @@
 //! its format. As long as nobody traces, a call is one instruction that does nothing; the facts
 //! are only collected when somebody does.
 
+use core::fmt::Write as _;
 use kernel::{
     bindings,
     ffi::{
         c_char,
         c_int, //
     },
-    jump_label::static_branch_unlikely, //
-    prelude::*,
+    jump_label::static_branch_unlikely,
+    str::NullTerminatedFormatter, //
 };
-use kernel_ext::fmt::Terminated;
 
 /// What is told about an answer.
 pub struct ResponseFacts<N> {
@@ -35,7 +35,7 @@ pub struct ResponseFacts<N> {
     pub state: i32,
     /// 0 or a negative errno.
     pub errno: i32,
-    /// The name of the path; at most 254 bytes are shown.
+    /// The name of the path; what does not fit into 254 bytes is not shown.
     pub name: N,
 }
 
@@ -69,9 +69,13 @@ pub fn send_io_resp_imm<N: core::fmt::Display>(facts: impl FnOnce() -> ResponseF
 #[cold]
 #[inline(never)]
 fn fire<N: core::fmt::Display>(facts: ResponseFacts<N>) {
-    let name = Terminated::<255>::new(&facts.name);
-    // SAFETY: the name is a C string that outlives the call, which copies it; the other arguments
-    // are plain numbers. A tracepoint may be fired in any context.
+    let mut name = [0u8; 255];
+    if let Some(mut text) = NullTerminatedFormatter::new(&mut name) {
+        // What does not fit ends the printing.
+        let _ = write!(text, "{}", facts.name);
+    }
+    // SAFETY: the name is a C string, by the guarantee of the formatter, and outlives the call, which
+    // copies it; the other arguments are plain numbers. A tracepoint may be fired in any context.
     unsafe {
         rust_do_trace_send_io_resp_imm(
             facts.write,
@@ -82,7 +86,7 @@ fn fire<N: core::fmt::Display>(facts: ResponseFacts<N>) {
             facts.signal_interval,
             facts.state,
             facts.errno,
-            name.as_c_str().as_char_ptr(),
+            name.as_ptr().cast(),
         )
     }
 }

@@ -28,7 +28,6 @@ use kernel_ext::{
         errno,
         error, //
     },
-    fmt::Terminated,
     log::RateLimit,
     random,
     sync::{
@@ -97,19 +96,6 @@ fn facts() -> Result {
         cpu::is_possible(cpu::current()) && !cpu::is_possible(cpu::nr_cpu_ids()),
         "possible CPUs",
     )?;
-    claim(
-        Terminated::<5>::new(&1234).as_c_str() == c"1234",
-        "text that fits",
-    )?;
-    claim(
-        Terminated::<5>::new(&12345).as_c_str() == c"1234",
-        "text cut off",
-    )?;
-    claim(
-        Terminated::<9>::new(&"ab\0cd").as_c_str() == c"ab",
-        "text with a NUL",
-    )?;
-    claim(Terminated::<1>::new(&"x").as_c_str() == c"", "no room")?;
     let before = time::now_ns();
     time::sleep_ms(2);
     claim(time::now_ns() > before, "time passes")?;
