@@ -74,7 +74,8 @@ struct Set<const MAX: usize> {
     len: usize,
 }
 
-// SAFETY: as for `Value`: written only while the module is being loaded, before its code runs.
+// SAFETY: as for `Value`: written only while the module is being loaded, before its code runs. What
+// is written later is inside a `LiveText`, which lets nobody else at it.
 unsafe impl<const MAX: usize> Sync for Text<MAX> {}
 
 impl<const MAX: usize> Text<MAX> {
@@ -113,8 +114,8 @@ impl<const MAX: usize> Text<MAX> {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: nobody writes any more when the module's code runs; and the parameter code, which
-        // also gets here, serialises reading and writing by a lock.
+        // SAFETY: nobody writes any more when the module's code runs; and the parameter code and
+        // `LiveText`, which also get here, serialise reading and writing by a lock.
         match unsafe { &*self.set.get() } {
             Some(set) => set.buffer.get(..set.len).unwrap_or(&[]),
             None => self.default.as_bytes(),
@@ -135,6 +136,7 @@ impl<const MAX: usize> Text<MAX> {
 
     fn assign(&self, given: &[u8]) -> Result {
         if given.len() >= MAX {
+            pr_err!("this module parameter takes at most {} bytes\n", MAX - 1);
             return Err(EINVAL);
         }
         let end = given
@@ -144,8 +146,9 @@ impl<const MAX: usize> Text<MAX> {
         let value = given.get(..end).unwrap_or(given);
         (self.check)(value)?;
         let set = self.set.get();
-        // SAFETY: the parameter code calls this while the module is being loaded and under its lock,
-        // so there is no other reference. Writing in place keeps the buffer off the stack.
+        // SAFETY: the parameter code calls this under its lock, while the module is being loaded or
+        // for a `LiveText`, which is read under the same lock: there is no other reference. Writing in
+        // place keeps the buffer off the stack.
         let set = unsafe { &mut *set }.get_or_insert(
             const {
                 Set {
@@ -164,7 +167,7 @@ impl<const MAX: usize> Text<MAX> {
     /// # Safety
     ///
     /// Called by the parameter code with the entry of a `Text<MAX>` and with null or a C string,
-    /// while the module is being loaded.
+    /// with its lock held, while the module is being loaded or for a `LiveText`.
     unsafe extern "C" fn set_callback(
         value: *const c_char,
         param: *const bindings::kernel_param,
@@ -206,39 +209,24 @@ impl<const MAX: usize> Text<MAX> {
     }
 }
 
-/// A string parameter that can be written at any time, in a buffer of `MAX` bytes.
-///
-/// At most `MAX - 1` bytes; everything from the last newline on is cut; empty by default.
+/// A [`Text`] that can be written at any time; empty by default.
 pub struct LiveText<const MAX: usize> {
-    set: UnsafeCell<Set<MAX>>,
-    check: fn(&[u8]) -> Result,
+    text: Text<MAX>,
     /// The module whose lock the parameter code takes.
     module: *mut bindings::module,
 }
 
-// SAFETY: the value is read and written with the lock for the module's parameters held only; the
+// SAFETY: the text is read and written with the lock for the module's parameters held only; the
 // pointer is that of a static.
 unsafe impl<const MAX: usize> Sync for LiveText<MAX> {}
 
 impl<const MAX: usize> LiveText<MAX> {
-    /// The C operations of a text parameter of this size.
-    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
-        flags: 0,
-        set: Some(Self::set_callback),
-        get: Some(Self::get_callback),
-        free: None,
-    };
-
     /// An empty parameter with the function that may refuse a value; for the macro, which knows
     /// `module`, its own.
     #[doc(hidden)]
     pub const fn new(check: fn(&[u8]) -> Result, module: *mut bindings::module) -> Self {
         Self {
-            set: UnsafeCell::new(Set {
-                buffer: [0; MAX],
-                len: 0,
-            }),
-            check,
+            text: Text::new("", check),
             module,
         }
     }
@@ -248,84 +236,17 @@ impl<const MAX: usize> LiveText<MAX> {
     pub fn read<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         // SAFETY: the module is the one this code is part of, by the macro.
         unsafe { bindings::kernel_param_lock(self.module) };
-        // SAFETY: the lock is held, so nobody writes.
-        let set = unsafe { &*self.set.get() };
-        let result = f(set.buffer.get(..set.len).unwrap_or(&[]));
+        // The lock is held, so nobody writes.
+        let result = f(self.text.bytes());
         // SAFETY: taken above, and `f` cannot have given it back.
         unsafe { bindings::kernel_param_unlock(self.module) };
         result
     }
 
-    /// The operations, for the entry that the macro makes.
-    #[doc(hidden)]
-    pub const fn ops() -> &'static bindings::kernel_param_ops {
-        &Self::OPS
-    }
-
-    /// The address for the callbacks.
+    /// The address for the callbacks, which are those of the text.
     #[doc(hidden)]
     pub const fn as_void_ptr(&'static self) -> *mut c_void {
-        core::ptr::from_ref(self).cast_mut().cast()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the parameter code with the entry of a `LiveText<MAX>` and with null or a C
-    /// string, with the lock held.
-    unsafe extern "C" fn set_callback(
-        value: *const c_char,
-        param: *const bindings::kernel_param,
-    ) -> c_int {
-        if value.is_null() {
-            return EINVAL.to_errno();
-        }
-        // SAFETY: the macro stored the address of a static `LiveText<MAX>` in the entry.
-        let text = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<LiveText<MAX>>() };
-        // SAFETY: not null, so it is a C string, valid during the call.
-        let given = unsafe { CStr::from_char_ptr(value) }.to_bytes();
-        if given.len() >= MAX {
-            return EINVAL.to_errno();
-        }
-        let end = given
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .unwrap_or(given.len());
-        let value = given.get(..end).unwrap_or(given);
-        if let Err(error) = (text.check)(value) {
-            return error.to_errno();
-        }
-        // SAFETY: the lock is held by the caller, so there is no other reference.
-        let set = unsafe { &mut *text.set.get() };
-        if let Some(to) = set.buffer.get_mut(..value.len()) {
-            to.copy_from_slice(value);
-            set.len = value.len();
-        }
-        0
-    }
-
-    /// # Safety
-    ///
-    /// Called by the parameter code with the entry of a `LiveText<MAX>` and a buffer of one page,
-    /// with the lock held.
-    unsafe extern "C" fn get_callback(
-        buffer: *mut c_char,
-        param: *const bindings::kernel_param,
-    ) -> c_int {
-        // SAFETY: the macro stored the address of a static `LiveText<MAX>` in the entry.
-        let text = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<LiveText<MAX>>() };
-        // SAFETY: the lock is held by the caller, so nobody writes.
-        let set = unsafe { &*text.set.get() };
-        // A page must not be filled to the last byte, and the newline needs one.
-        let len = set.len.min(MAX).min(PAGE_SIZE - 2);
-        // SAFETY:
-        // - `len` is at most the length of the source, and with the newline less than a page.
-        // - a static and the caller's page do not overlap.
-        unsafe {
-            core::ptr::copy_nonoverlapping(set.buffer.as_ptr(), buffer.cast::<u8>(), len);
-            buffer.cast::<u8>().add(len).write(b'\n');
-        }
-        // Less than a page.
-        len.wrapping_add(1) as c_int
+        self.text.as_void_ptr()
     }
 }
 
@@ -463,7 +384,7 @@ macro_rules! param_live_str {
             (&raw const ::kernel::bindings::__this_module).cast_mut(),
         );
         $crate::__register_param!(
-            $name, $crate::param::LiveText::<{ $max }>::ops(), "string", $file, $description, 0o644
+            $name, $crate::param::Text::<{ $max }>::ops(), "string", $file, $description, 0o644
         );
     };
 }
