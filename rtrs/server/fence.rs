@@ -7,12 +7,12 @@
 //! session until the path ends, or until the path that the fence came by does.
 
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::Arc, //
-};
-use kernel_ext::{
-    new_irq_spinlock,
-    sync::IrqSpinLock, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 use rtrs_proto::Uuid;
 
@@ -25,17 +25,20 @@ use crate::{
 };
 
 /// The fences of a session that wait for the end of a path. At most one per chunk and path.
+///
+/// Those are many if a client wants it: the lock may be held for long, so it is one that sleeps, and
+/// the list is never walked through once per fence. All methods: process context.
 #[pin_data]
 pub(crate) struct Fences {
     #[pin]
-    waiting: IrqSpinLock<Stack>,
+    waiting: Mutex<Stack>,
 }
 
 impl Fences {
     /// No fence waits.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            waiting <- new_irq_spinlock!(Stack::new(), "rtrs_server::Fences"),
+            waiting <- new_mutex!(Stack::new(), "rtrs_server::Fences"),
         })
     }
 
@@ -56,20 +59,18 @@ impl Fences {
         Ok(())
     }
 
-    fn pop(&self, which: impl Fn(&Op) -> bool) -> Option<KBox<Op>> {
-        self.waiting.lock().remove(which)
-    }
-
-    /// The registry has forgotten `path`: whoever waited for that is told. Process context.
+    /// The registry has forgotten `path`: whoever waited for that is told.
     pub(crate) fn passed(&self, path: Uuid) {
-        while let Some(op) = self.pop(|op| op.fence == Some(path)) {
+        let mut over = self.waiting.lock().split(|op| op.fence == Some(path));
+        while let Some(op) = over.pop() {
             done(op);
         }
     }
 
-    /// Ends the fences that came by `path`, which is no longer connected. Process context.
+    /// Ends the fences that came by `path`, which is no longer connected.
     pub(crate) fn flush(&self, path: &Path) {
-        while let Some(op) = self.pop(|op| op.is_of(path)) {
+        let mut gone = self.waiting.lock().split(|op| op.is_of(path));
+        while let Some(op) = gone.pop() {
             op.release();
         }
     }

@@ -53,15 +53,20 @@ impl Stack {
         *place = Some(op);
     }
 
-    /// Takes out the topmost one of those that `which` means.
-    pub(crate) fn remove(&mut self, which: impl Fn(&Op) -> bool) -> Option<KBox<Op>> {
-        let mut place = &mut self.0;
-        while !which(place.as_ref()?) {
-            place = &mut place.as_mut()?.next;
+    /// Takes out all that `which` means; the others stay in their order.
+    pub(crate) fn split(&mut self, which: impl Fn(&Op) -> bool) -> Self {
+        let (mut meant, mut others) = (Self::new(), Self::new());
+        while let Some(op) = self.pop() {
+            if which(&op) {
+                meant.push(op);
+            } else {
+                others.push(op);
+            }
         }
-        let mut op = place.take()?;
-        *place = op.next.take();
-        Some(op)
+        while let Some(op) = others.pop() {
+            self.push(op);
+        }
+        meant
     }
 }
 

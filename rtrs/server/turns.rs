@@ -131,12 +131,10 @@ impl Turns {
     pub(crate) fn flush(&self, path: &Path) {
         for at in 0..self.states.len() {
             let mut waiting = self.waiting.lock();
-            let gone = waiting
-                .get_mut(at)
-                .and_then(|line| line.remove(|op| op.is_of(path)));
+            let line = waiting.get_mut(at);
+            let mut gone = line.map_or(Stack::new(), |line| line.split(|op| op.is_of(path)));
             drop(waiting);
-            // One per path and index: a second one would need a second record of the chunk.
-            if let Some(op) = gone {
+            while let Some(op) = gone.pop() {
                 op.release();
             }
         }
