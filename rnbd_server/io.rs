@@ -58,7 +58,7 @@ pub(crate) struct Pool<T> {
 /// Bios, of one session.
 pub(crate) type BioPool = Pool<KBox<Io<InFlight>>>;
 
-/// Requests through the page cache, of one mapping.
+/// Requests through the page cache, of one session.
 pub(crate) type CachePool = Pool<Pin<KBox<FileIo<InFlight>>>>;
 
 impl BioPool {

@@ -152,7 +152,7 @@ pub(crate) fn mapping(
     }
     let cache = match backend.io_mode {
         IoMode::Block => None,
-        IoMode::File => Some(CachePool::of_requests(session.depth)?),
+        IoMode::File => Some(cache(session, control)?),
     };
     let backend = Arc::new(backend, GFP_KERNEL)?;
     let open = backend.clone();
@@ -164,6 +164,17 @@ pub(crate) fn mapping(
         })?;
     control.next_id = next_id;
     Ok(mapping)
+}
+
+/// The session's requests through the page cache: as many as it can have in flight, however many
+/// files it opens.
+fn cache(session: &Session, control: &mut Control) -> Result<Arc<CachePool>> {
+    if let Some(cache) = &control.cache {
+        return Ok(cache.clone());
+    }
+    let cache = CachePool::of_requests(session.depth)?;
+    control.cache = Some(cache.clone());
+    Ok(cache)
 }
 
 /// Opens the backend that the name leads to.

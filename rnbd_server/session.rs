@@ -78,7 +78,8 @@ use crate::{
     },
     io::{
         self,
-        BioPool, //
+        BioPool,
+        CachePool, //
     },
     mapping::Mapping,
     open::{
@@ -147,6 +148,8 @@ impl Table {
 pub(crate) struct Control {
     /// The id of the next device.
     pub(crate) next_id: u32,
+    /// Requests through the page cache, for all its devices that are files; made with the first.
+    pub(crate) cache: Option<Arc<CachePool>>,
     /// No device is opened any more.
     closed: bool,
 }
@@ -198,6 +201,7 @@ impl Session {
                 table <- ArcCell::new(Some(table)),
                 control <- new_mutex!(Control {
                     next_id: 0,
+                    cache: None,
                     closed: false,
                 }),
                 inbox <- new_mutex!(KVec::new()),

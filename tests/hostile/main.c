@@ -165,13 +165,14 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: hostile --dst ADDRESS [--port 1234] [--case NAME|all]... [--list]\n"
 		"               [--device PATH] [--device2 PATH] [--flush-device PATH]\n"
-		"               [--slow-device PATH]\n"
+		"               [--slow-device PATH] [--files PREFIX]\n"
 		"               [--dst2 ADDRESS] [--timeout SECONDS] [--halfopen SECONDS]\n"
 		"               [--recover SECONDS] [--sessions NUMBER]\n"
 		"  --device        backend as the server names it (default /dev/ram0)\n"
 		"  --device2       another one, for stale ids\n"
 		"  --flush-device  one with 4 KiB blocks and a write cache, for flushes\n"
 		"  --slow-device   one that takes 4 s for everything\n"
+		"  --files         regular files, PREFIX0 to PREFIX1024\n"
 		"  --dst2          another address of the server, for a second path\n"
 		"  --timeout       for each answer, connect or disconnect (default 10)\n"
 		"  --halfopen      for half-open paths to be reaped (default 45)\n"
@@ -202,6 +203,7 @@ int main(int argc, char **argv)
 		{ "device2", required_argument, NULL, '2' },
 		{ "flush-device", required_argument, NULL, 'f' },
 		{ "slow-device", required_argument, NULL, 'w' },
+		{ "files", required_argument, NULL, 'F' },
 		{ "dst2", required_argument, NULL, 'D' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "halfopen", required_argument, NULL, 'h' },
@@ -227,6 +229,7 @@ int main(int argc, char **argv)
 		case '2': opt.device2 = optarg; break;
 		case 'f': opt.flush_device = optarg; break;
 		case 'w': opt.slow_device = optarg; break;
+		case 'F': opt.files = optarg; break;
 		case 'D': opt.dst2 = optarg; break;
 		case 't': opt.timeout_ms = atoi(optarg) * 1000; break;
 		case 'h': opt.halfopen_s = atoi(optarg); break;

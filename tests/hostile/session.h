@@ -30,6 +30,7 @@ struct options {
 	const char *device2;		/* another backend than `device` */
 	const char *flush_device;	/* a backend with 4 KiB blocks and a cache, if any */
 	const char *slow_device;	/* a backend that takes 4 s for everything, if any */
+	const char *files;		/* with a number behind it: more than 1024 files, if any */
 	int port;
 	int timeout_ms;			/* for an answer, a disconnect, a connect */
 	int halfopen_s;			/* for a half-open path to be reaped */
