@@ -7,7 +7,8 @@
 #   make -C tests/hostile OUT=DIR          (in the lab root)
 #   scripts/lab/vm.sh run --name hostile --mem 4096 --timeout 1200 --ko MODULES \
 #       --file DIR/hostile:/lab/hostile --script tests/hostile/loopback.sh \
-#       [--env 'HOSTILE_CASES=name-empty half-open'] [--env 'HOSTILE_ARGS=--halfopen 15'] \
+#       [--env 'HOSTILE_CASES=name-empty half-open'] [--env HOSTILE_CASES=some] \
+#       [--env 'HOSTILE_ARGS=--halfopen 15'] \
 #       [--env SLOW_CASES=1 (the cases that wait for a slow backend: some minutes)]
 #       [--append 'rtrs_server.sess_queue_depth=500' (for index-outside)]
 #       [--append 'rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=N']
@@ -61,7 +62,7 @@ run_cases() {
 		*) note "$line" ;;
 		esac
 	done < <(/lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
-		--flush-device /dev/hostile ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@" 2>&1)
+		--flush-device /dev/hostile --files /tmp/many/f ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@" 2>&1)
 	[ "$ended" = 0 ] || lab_result "the hostile client came to its end" 1 "no last line"
 }
 
@@ -79,6 +80,11 @@ check "slow backend" slow_backend
 for disk in ram0 ram1 ram2 hostile; do
 	check "fill $disk" dd if=/dev/urandom of="/dev/$disk" bs=1M count=16 conv=fsync status=none
 done
+many_files() {
+	# shellcheck disable=SC2046
+	mkdir /tmp/many && (cd /tmp/many && truncate -s 4096 $(seq -f f%g 0 1024))
+}
+check "many files" many_files
 check "server" modprobe rnbd_server
 check "client" modprobe rnbd_client
 check "an honest client maps /dev/ram0" rnbd_map honest /dev/ram0
@@ -88,6 +94,12 @@ honest_client "/dev/$RNBD_DEV" &
 HONEST=$!
 sleep 2
 
+# Those where memory, locks and lifetimes are at stake, for a kernel that watches them and on which
+# each takes its time.
+SOME="info-twice-at-once second-path fence-crossed fence-other-path index-on-two-paths-vanish session-uuid-race
+	path-comes-again session-take-over chunk-burst no-receives vanish connect-churn io-with-info key-stale
+	race-close-open race-vanish open-io-mode answer-tail"
+[ "${HOSTILE_CASES:-all}" != some ] || HOSTILE_CASES=$SOME
 CASES=()
 for name in ${HOSTILE_CASES:-all}; do
 	CASES+=(--case "$name")
