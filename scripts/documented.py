@@ -210,10 +210,21 @@ def kinds():
     }
 
 
+# How many weak points the specifications count.
+WEAK = {"rtrs S": 34, "rtrs C": 14, "rtrs L": 19, "rnbd S": 27, "rnbd C": 20}
+
+
 def proofs():
     missing = kinds()
+    left = {f"{kind}{number}" for kind, most in WEAK.items() for number in range(1, most + 1)}
     for row in rows(open("Documentation/hardening.md").read()):
-        if len(row) != 4 or row[0] == "id" or row[3] == "`open`":
+        if len(row) != 4 or row[0] == "id":
+            continue
+        if row[0] != "-" and row[0] not in left:
+            wrong(f"hardening.md: {row[0]}: not in the specifications, or twice")
+        left.discard(row[0])
+        if row[3] == "`open`":
+            wrong(f"hardening.md: {row[0]} is open: {row[1]}")
             continue
         for proof in re.split(r"; ", row[3]):
             kind = re.match(r"[\w-]+", proof)
@@ -222,6 +233,8 @@ def proofs():
                 continue
             for name in missing[kind[0]](proof):
                 wrong(f"hardening.md: {row[0]}: there is no {kind[0]} {name}")
+    for name in sorted(left):
+        wrong(f"hardening.md: no row for {name}")
 
 
 # --- files of the tree ---------------------------------------------------------------------------

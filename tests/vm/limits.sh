@@ -50,7 +50,7 @@ disk=$RNBD_DEV
 check_eq "the disk has all it can have" 128 "$(queue "$disk" max_hw_sectors_kb)"
 dmesg_mark smaller
 check_eq "the smaller adapter cannot join" EINVAL "$(add_path large 1)"
-check "the log says why" eval "dmesg_since smaller | grep -q 'an adapter for requests of 16 pages cannot join one for 128'"
+check "the log says why" eval "dmesg_since smaller | grep -q 'takes 16 pieces of memory at once, where 128 were promised'"
 check_eq "and nothing of it stays" "" "$(path_dir large 1)"
 check "the other path goes on" fio_verify "/dev/$disk" "$SECS"
 check "unmap" unmapped "$disk" large
