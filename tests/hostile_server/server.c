@@ -431,8 +431,12 @@ void server_pump(int timeout_ms)
 		busy = false;
 		seen++;
 	}
-	if (!busy && srv.lie->tick)
+	if (!busy && srv.lie->tick) {
+		/* Whoever waits in there, by pumping, must not get in again. */
+		busy = true;
 		srv.lie->tick();
+		busy = false;
+	}
 	if (poll(fds, 2, seen ? 0 : timeout_ms) <= 0)
 		return;
 	if (fds[1].revents && !ibv_get_cq_event(srv.comp, &cq, &ctx)) {
