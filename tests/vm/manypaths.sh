@@ -8,7 +8,7 @@
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
-AI=${AI:-Y} PATHS=${PATHS:-128} SECS=${SECS:-3}
+AI=${AI:-Y} PATHS=${PATHS:-128} SECS=${SECS:-1}
 # 12 * 11 is enough for 128 paths and one more.
 # Functions that run on one host see what is exported.
 export SOURCES=12 TARGETS=11 session=$CLT_CLASS/many
