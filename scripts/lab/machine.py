@@ -138,6 +138,15 @@ class Machine:
         answer = self.monitor("human-monitor-command", **{"command-line": command})
         return "no answer" if not answer else str(answer.get("return", answer.get("error"))).strip()
 
+    def drop_waiting(self):
+        """The peer has died: drops what waits for room in the socket to it.
+
+        QEMU does so only when a machine is stopped. Else the first packet would wait for ever, and
+        all others behind it, also when the peer is back.
+        """
+        self.monitor("stop")
+        self.monitor("cont")
+
     def control(self, text):
         verb, _, rest = text.partition(" ")
         if self.start_again:

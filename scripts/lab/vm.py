@@ -196,6 +196,7 @@ class Run:
                 peer.write("[lab] killed by its peer")
                 peer.expect_end = True
                 peer.kill()
+                machine.drop_waiting()
                 return "ok"
             case ["peer", "boot"] if peer and not peer.alive():
                 self.forget(peer)
