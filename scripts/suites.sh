@@ -17,11 +17,14 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 
 # Written, but not yet seen to pass from beginning to end: none of these counts as a proof.
 UNPROVEN="faults failover-rust-rust"
+# Seen in the short form only: a soak leaves them out until it is known how long they take.
+SHORT_SO_FAR="failover-Y failover-N fencing-N manypaths stack cycles swap outage powercut limits selffile
+	reboot fileio failover-c-rust failover-rust-c"
 # What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
 	[quick]=$UNPROVEN
 	[debug]="$UNPROVEN manypaths cycles powercut server-abi client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths limits selffile stats heartbeat netns polled"
-	[soak]=$UNPROVEN
+	[soak]="$UNPROVEN $SHORT_SO_FAR"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
@@ -114,7 +117,18 @@ hostile() {
 	"$VM" run --name "hostile-$1" --kernel "$KERNEL" --virtual-time --ko "$KO" --mem 4096 --timeout $((1200 * SLOW)) \
 		--file "$TOP/build/hostile/hostile:/lab/hostile" --script "$TOP/tests/hostile/loopback.sh" \
 		--append "rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=$1 rtrs_server.sess_queue_depth=$DEPTH rtrs_server.max_chunk_size=65536" \
-		--env 'HOSTILE_ARGS=--halfopen 20' --env "HOSTILE_CASES=$LIES" --env "SLOW_CASES=$(slow_cases "$1")"
+		--env 'HOSTILE_ARGS=--halfopen 20' --env "HOSTILE_CASES=$(hostile_cases "$1")" --env "SLOW_CASES=$(slow_cases "$1")"
+}
+
+# hostile_cases AI: a quick run asks once everything, and again what may depend on the keys.
+hostile_cases() {
+	if [ "$MODE$1" = quickN ]; then
+		echo "invalidate-nothing invalidate-region invalidate-honest key-stale key-beyond-pool key-foreign
+			message-at-chunk-end offset-outside answer-too-long answer-tail descriptor-lies descriptor-count
+			user-length no-receives vanish io-with-info race-vanish chunk-burst" | xargs
+	else
+		echo "$LIES"
+	fi
 }
 
 # slow_cases AI: who waits for whom takes minutes, and does not depend on the keys.
