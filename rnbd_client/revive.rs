@@ -149,17 +149,12 @@ impl Device {
         );
     }
 
-    /// Whether requests without a path wait for one instead of failing. Any context.
+    /// Whether a request that lost its path waits for one instead of failing. The news of the loss
+    /// may be behind it, and there may be another path already: then it is sent again at once. Any
+    /// context.
     pub(crate) fn waits_for_path(&self) -> bool {
-        let lost = match self.state() {
-            // The news of a loss may be behind the requests that were lost.
-            State::Mapped => !self
-                .session()
-                .is_some_and(|session| session.transport().is_connected()),
-            State::Disconnected => true,
-            State::Init | State::Unmapped => false,
-        };
-        lost && self.patience.waits_ms().is_some()
+        matches!(self.state(), State::Mapped | State::Disconnected)
+            && self.patience.waits_ms().is_some()
     }
 
     /// Makes the device what it should be now. If somebody is at it already, waits for that or, not
