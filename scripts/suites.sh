@@ -51,7 +51,9 @@ run_suite() {
 		;;
 	netns) vm netns netns.sh --timeout $((180 * SLOW)) --mem 1536 ;;
 	polled) vm polled polled.sh --timeout $((240 * SLOW)) --mem 1536 ;;
-	client-abi) vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048 ;;
+	client-abi)
+		vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048 --file "$TOP/build/tools/uevents:/lab/uevents"
+		;;
 	client-abi-c) client_abi_c ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) server_abi ;;
@@ -149,7 +151,7 @@ stats_c() {
 
 client_abi_c() {
 	"$VM" run --name client-abi-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/client_abi.sh" \
-		--timeout 200 --mem 2048 --env CLIENT=c
+		--timeout 200 --mem 2048 --env CLIENT=c --file "$TOP/build/tools/uevents:/lab/uevents"
 }
 
 hostile_build() {

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What an administrator of the client sees and does with a mapped disk: every file, every errno,
-# uevents, the loss of the server and its return. One VM, both roles. Environment: CLIENT=rust|c,
-# whose modules these are; what only ours have is left out for C.
+# uevents, the loss of the server and its return. One VM, both roles; /lab/uevents is
+# tests/tools/uevents.c. Environment: CLIENT=rust|c, whose modules these are; what only ours have
+# is left out for C.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
@@ -17,27 +18,26 @@ modprobe brd rd_nr=2 rd_size=65536 && modprobe loop && modprobe dm-mod || bail "
 truncate -s 64M /tmp/image && loop=$(losetup -f --show /tmp/image) || bail "loop device"
 check "modules" modprobe -a rnbd_server rnbd_client
 
-# --- uevents: a probe in the kernel, as nothing here listens to them ----------------------------
 T=/sys/kernel/tracing
 mount -t tracefs tracefs $T 2>/dev/null
-probe='p:lab/uevent kobject_uevent_env disk=+0(+0(%di)):string action=%si:u32 env=+0(+0(%dx)):string'
-if [ -e $T/kprobe_events ]; then
-	echo "$probe" >$T/kprobe_events
-	check "a probe for uevents" sh -c "echo 1 >$T/events/lab/uevent/enable"
-else
-	note "this kernel has no probes: uevents are not looked at"
-fi
-# uevents DISK: what was sent about it since the last call: "add online offline change RESIZE=1".
-uevents() {
-	awk -v disk="disk=\"$1\"" 'BEGIN { split("add remove change move online offline", name, " ") }
-		index($0, disk) { match($0, /action=[0-9]+/); a = substr($0, RSTART + 7, RLENGTH - 7)
-			e = /RESIZE=1/ ? " RESIZE=1" : ""; printf "%s%s%s", sep, name[a + 1], e; sep = " " }' $T/trace
-	echo >$T/trace
+# --- uevents: heard by a listener that does what a rule for udev would ---------------------------
+heard=/tmp/uevents by_identity=/run/by-identity
+/lab/uevents $by_identity >>$heard &
+listener=$!
+wait_until 10 grep -qx ready $heard || bail "nobody listens to uevents"
+forget() { : >$heard; }
+# uevents DISK: what was heard about it since `forget`: "add online offline change RESIZE=1".
+uevents() { awk -v disk="$1" '$2 == disk { printf "%s%s%s", sep, $1, / RESIZE=1/ ? " RESIZE=1" : ""; sep = " " }' $heard; }
+# check_uevents WHAT DISK WANTED: and nothing else. They arrive a little after what caused them.
+check_uevents() {
+	[ -n "$3" ] || sleep 0.5
+	wait_until 5 eval "[ \"\$(uevents $2)\" = '$3' ]"
+	check_eq "$1" "$3" "$(uevents "$2")"
+	forget
 }
-check_uevents() { [ ! -d $T/events/lab ] || check_eq "$1" "$3" "$(uevents "$2")"; }
 
 # --- a mapping, and what it looks like -------------------------------------------------------------
-echo >$T/trace
+forget
 check_write "map" ok $map "sessname=abi $P device_path=$loop"
 disk=rnbd0 rnbd=/sys/block/rnbd0/rnbd
 [ -d $rnbd ] || bail "no disk"
@@ -72,7 +72,7 @@ for text in " 8" "8 " x -1 0x ""; do
 	[ -z "$text" ] || check_write "resize with '$text'" EINVAL $rnbd/resize "$text"
 done
 check_write "resize beyond 64 bits" ERANGE $rnbd/resize 18446744073709551616
-echo >$T/trace
+forget
 check_write "resize to the same" ok $rnbd/resize 131072
 check_uevents "sends nothing" $disk ""
 check_write "resize to less" ok $rnbd/resize "0x10000
@@ -107,11 +107,18 @@ exec 7<&-
 # --- the server goes and comes back ----------------------------------------------------------------------
 dd if=/dev/urandom of=/dev/$disk bs=1M count=4 oflag=direct status=none
 sum=$(dd if=/dev/$disk bs=1M count=4 iflag=direct status=none | sha256sum)
-echo >$T/trace
+fio --name=load --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randread --bs=4k --iodepth=16 --time_based \
+	--runtime=60 --output=/tmp/load >/dev/null 2>&1 &
+load=$!
+sleep 1
+forget
 check "the server is unloaded" rmmod rnbd_server
 check "the disk notices" wait_until 20 grep -qx closed $rnbd/state
 check_uevents "offline" $disk "offline"
+check "what was under way has failed at once" wait_until 3 sh -c "! kill -0 $load"
+check_fails "with an error" wait $load
 check_fails "reading fails" dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none
+check_eq "at once, with an error" 1 "$(timeout 2 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null; echo $?)"
 check_write "remap without a path" ECONNABORTED $rnbd/remap_device 1
 check_write "resize without a path" ENOENT $rnbd/resize 8
 check_eq "the disk is still there" 163840 "$(blockdev --getsz /dev/$disk)"
@@ -124,8 +131,10 @@ check_uevents "change, online" $disk "change RESIZE=1 online"
 check_eq "the data is there" "$sum" "$(dd if=/dev/$disk bs=1M count=4 iflag=direct status=none | sha256sum)"
 check "unmap" rnbd_unmap $disk
 check_fails "the directory is gone when write returns" test -e /sys/block/$disk
+check_uevents "remove" $disk "remove"
 check_fails "the session, too" test -e /sys/class/rtrs-client/abi
 if ! ours; then
+	kill $listener
 	summary
 fi
 
@@ -137,6 +146,9 @@ check_eq "the session is named by the address" ip:10-0-0-1 "$(cat $rnbd/session)
 check_write "input_mode=rq" EINVAL $map "server=ip:10.0.0.1 device_path=/dev/ram1 input_mode=rq"
 check "the reason is in the log" sh -c "dmesg | grep -q 'mq is the only one'"
 check_eq "the disk's identity" "$(uname -n):ram0" "$(cat $rnbd/identity)"
+link=$by_identity/rnbd-$(uname -n):ram0
+check "who hears of the disk finds it there" wait_until 5 grep -qx "online $disk identity=$(uname -n):ram0" $heard
+check_eq "and can name the disk by it" "/dev/$disk" "$(readlink "$link")"
 check_eq "modes" "444 identity,644 io_timeout,444 io_mode,644 no_path_timeout,644 revalidate,755 stats" \
 	"$(modes identity io_timeout io_mode no_path_timeout revalidate stats)"
 check_eq "modes of stats" "444 in_flight,444 io,444 latency,444 reopened,444 requeued,644 reset,444 timeouts" \
@@ -186,6 +198,7 @@ echo 0 >$T/events/rnbd_clt/enable
 check "a request is traced when it goes" grep -q "send_io: I/O req: disk: $disk, devid: 0, sector: 16, bsize: 4096, flags: 257," $T/trace
 check "and when it has ended" grep -q "end_io: I/O end: disk: $disk, sector: 16, bsize: 4096, error: 0," $T/trace
 check "unmap" rnbd_unmap $disk
+check "its name goes with it" wait_until 5 sh -c "! test -L '$link'"
 
 # Limits that only the extended answer has.
 modprobe -q sd_mod
@@ -222,19 +235,42 @@ echo 0 >$T/events/rnbd_clt/device_state/enable
 check_eq "its states are traced" "closed open" "$(sed -n "s/.*device_state: disk: $disk, state: \([a-z]*\), devid: .*/\1/p" $T/trace | paste -sd' ')"
 check_eq "and counted" 1 "$(cat $rnbd/stats/reopened)"
 check_eq "and has arrived" "$(dd if=/dev/$disk bs=4k count=64 iflag=direct status=none | sha256sum)" "$(dd if=/dev/ram1 bs=4k count=64 status=none | sha256sum)"
+# load_during SECONDS: writes of which 16 are always under way.
+load_during() {
+	fio --name=load --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=16 --time_based \
+		--runtime="$1" --output=/tmp/load >/dev/null 2>&1 &
+	load=$!
+	sleep 1
+}
+check_write "wait for thirty seconds" ok $rnbd/no_path_timeout 30
+load_during 8
+rmmod rnbd_server
+check "there is no path" wait_until 20 grep -qx closed $rnbd/state
+sleep 3
+modprobe rnbd_server
+echo 1 >"$(echo /sys/class/rtrs-client/abi/paths/*)/reconnect"
+check "a load does not see an outage of some seconds" wait $load
 check_write "wait for six seconds" ok $rnbd/no_path_timeout 6
-fio --name=load --filename=/dev/$disk --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=16 --time_based \
-	--runtime=60 --output=/tmp/load >/dev/null 2>&1 &
-load=$!
-sleep 1
+load_during 60
 rmmod rnbd_server
 wait_until 20 grep -qx closed $rnbd/state
+lost=$SECONDS
 sleep 2
 check "after some seconds IO waits" kill -0 $load
 check "what had lost its path is counted" test "$(cat $rnbd/stats/requeued)" -gt 0
 check "after more it fails" wait_until 12 sh -c "! kill -0 $load"
-check_fails "new IO fails at once" timeout 2 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none
+check "not before six are over" test $((SECONDS - lost)) -ge 5
+check_fails "with an error" wait $load
+check_eq "new IO fails at once" 1 "$(timeout 2 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null; echo $?)"
 check_eq "with a transport error" ENOLINK "$(dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>&1 | grep -q 'Link has been severed' && echo ENOLINK)"
+check_write "wait for ever" ok $rnbd/no_path_timeout -1
+dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
+reader=$!
+sleep 2
+check "a read waits" kill -0 $reader
+check_write "do not wait any longer" ok $rnbd/no_path_timeout 0
+check "it ends" wait_until 3 sh -c "! kill -0 $reader"
+check_fails "with an error" wait $reader
 check_write "unmap while the server is away" ok $rnbd/unmap_device normal
 modprobe rnbd_server
 
@@ -251,8 +287,10 @@ fio --name=load --filename=/dev/rnbd0 --direct=1 --ioengine=libaio --rw=randrw -
 load=$!
 sizes() { [ "$(blockdev --getsz /dev/rnbd0) $(blockdev --getsz /dev/rnbd1)" = "$1 $1" ]; }
 size() { [ "$(blockdev --getsz "/dev/$1")" = "$2" ]; }
+forget
 truncate -s 128M /tmp/image && losetup -c "$loop"
 check "both disks have grown within a second" wait_until 2 sizes 262144
+check_uevents "change, RESIZE=1" rnbd0 "change RESIZE=1"
 truncate -s 48M /tmp/image && losetup -c "$loop"
 check "and shrunk" wait_until 2 sizes 98304
 dmsetup suspend lab && dmsetup reload lab --table "0 65536 linear /dev/ram0 0" && dmsetup resume lab
@@ -262,6 +300,13 @@ for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
 
 # --- a server that does not answer --------------------------------------------------------------------------
 check_write "map the dm device" ok $map "sessname=abi $P device_path=$dm"
+dmsetup suspend --nolockfs --noflush lab
+dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none &
+reader=$!
+sleep 5
+check "by default a request waits for its answer" kill -0 $reader
+dmsetup resume lab
+check "and gets it" wait $reader
 check_write "three seconds for each request" ok $rnbd/io_timeout 3
 dmsetup suspend --nolockfs --noflush lab
 started=$SECONDS
@@ -284,6 +329,7 @@ check_write "blockio is what there is" ok $map "sessname=abi $P device_path=$loo
 check_eq "no identity" "" "$(cat $rnbd/identity)"
 check "unmap" rnbd_unmap $disk
 losetup -d "$loop"
+kill $listener
 check "unload" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
 check "no leak" kmemleak_scan
 summary
