@@ -75,7 +75,7 @@ impl Refusal {
         let why = match -error.to_errno() {
             errno::ENOENT => "there is no such file below dev_search_path",
             errno::ENOTBLK => "it is neither a block device nor a regular file",
-            errno::EACCES => "the backend is read-only; map it ro",
+            errno::EACCES | errno::EROFS => "the backend is read-only; map it ro",
             errno::EBUSY => {
                 "this host uses it exclusively; unmount it, or load rnbd_server with exclusive=N"
             }
