@@ -8,7 +8,7 @@
 # shellcheck disable=SC2034  # test.sh takes the lists.
 HOST_SUITES="host compile_fail"
 # Of one VM each, the long ones first: two of them run side by side.
-SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server server-abi
+SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server server-abi backends
 	client-abi force failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
 	netns polled server_paths limits selffile failover-N fencing-N faults stats-c client-abi-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
@@ -23,7 +23,7 @@ SHORT_SO_FAR="failover-Y failover-N fencing-N manypaths stack cycles swap outage
 # What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
 	[quick]=$UNPROVEN
-	[debug]="$UNPROVEN manypaths cycles powercut server-abi client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths limits selffile stats heartbeat netns polled failover-N outage"
+	[debug]="$UNPROVEN manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths limits selffile stats heartbeat netns polled failover-N outage"
 	[soak]="$UNPROVEN $SHORT_SO_FAR"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
@@ -57,6 +57,7 @@ run_suite() {
 	client-abi-c) client_abi_c ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) server_abi ;;
+	backends) backends ;;
 	limits) vm limits limits.sh --timeout $((240 * SLOW)) --mem 2048 ;;
 	selffile) vm selffile selffile.sh --timeout $((240 * SLOW)) --mem 1024 --disk 128 ;;
 	server_paths) vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048 ;;
@@ -229,4 +230,16 @@ server_abi() {
 	local modes='ro rw migration'
 	[ "$KERNEL" = stock ] || modes='rw migration'
 	vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 --env MODES="$modes"
+}
+
+# backends: disks of QEMU whose names and limits are known, beside those the VM makes itself. The
+# debug kernel lacks some kinds of devices.
+backends() {
+	local full=Y null=driver=null-co,read-zeroes=on,size=33554432
+	[ "$KERNEL" = stock ] || full=N
+	vm backends backends.sh --timeout $((300 * SLOW)) --mem 1536 --env FULL="$full" --qemu "
+		-blockdev $null,node-name=v0 -device virtio-blk-pci,drive=v0,serial=LAB-SERIAL-7,physical_block_size=4096,min_io_size=16384,opt_io_size=65536
+		-device nvme,id=nvme,serial=LAB-NVME
+		-blockdev $null,node-name=n1 -device nvme-ns,bus=nvme,drive=n1,nsid=1,logical_block_size=4096,physical_block_size=4096
+		-blockdev $null,node-name=n2 -device nvme-ns,bus=nvme,drive=n2,nsid=2"
 }

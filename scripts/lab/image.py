@@ -41,7 +41,7 @@ bridge sch_netem sch_prio sch_htb sch_ingress cls_u32 cls_matchall act_mirred
 nft_compat nf_tables
 brd null_blk loop zram nbd ublk_drv scsi_debug sd_mod
 ext4 xfs configfs dm-mod dm-delay dm-flakey dm-log-writes dm-crypt dm-snapshot raid1 raid0
-nvme-rdma nvmet nvmet-rdma nvme-fabrics
+nvme nvme-rdma nvmet nvmet-rdma nvme-fabrics
 xts cbc ecb essiv crc32c_generic crc32c-intel aesni-intel sha256_generic
 tun 9pnet_virtio 9p
 """.split()
