@@ -192,11 +192,46 @@ static int unknown_features(struct verdict *v)
 	return honest_check(why, sizeof(why)) ? bad(v, "%s", why) : good(v, "none accepted");
 }
 
+#define MOST_OPEN	1024	/* Documentation/hardening.md */
+
+/* One device more than a session may have open; closing one makes room. */
+static int too_many(struct verdict *v)
+{
+	struct session *s;
+	uint32_t first = 0;
+	char name[200];
+	int r;
+
+	if (!opt.files)
+		return skip(v, "needs --files");
+	s = extended(v);
+	if (!s)
+		return -1;
+	for (int i = 0; i < MOST_OPEN; i++) {
+		snprintf(name, sizeof(name), "%s%d", opt.files, i);
+		r = open_ext(s, name, ACCESS_RO, 1, IO_MODE_FILE, EXT_LEN);
+		if (r)
+			return bad(v, "device %d: %s", i, reaction(r));
+		if (i == 0)
+			first = get32(s->rx + 4);
+	}
+	snprintf(name, sizeof(name), "%s%d", opt.files, MOST_OPEN);
+	r = open_ext(s, name, ACCESS_RO, 1, IO_MODE_FILE, EXT_LEN);
+	if (r != ENOSPC)
+		return bad(v, "one more than %d devices: %s", MOST_OPEN, reaction(r));
+	r = rnbd_close(s, first);
+	if (!r)
+		r = open_ext(s, name, ACCESS_RO, 1, IO_MODE_FILE, EXT_LEN);
+	return r ? bad(v, "after one was closed: %s", reaction(r)) :
+		   good(v, "%d devices, the next is refused with ENOSPC until one is closed", MOST_OPEN);
+}
+
 const struct hostile_case ext_cases[] = {
 	{ "open-extended", "RNBD 2.5", extended_answer },
 	{ "open-extended-room", "RNBD S14", short_rooms },
 	{ "open-io-mode", "RNBD 2.4", io_modes },
 	{ "open-reserved-garbage", "RNBD 9.1", garbage_without_agreement },
 	{ "features-unknown", "RTRS 2.2", unknown_features },
+	{ "open-too-many", "RNBD S16", too_many },
 	{ NULL, NULL, NULL },
 };

@@ -62,7 +62,7 @@ run_cases() {
 		*) note "$line" ;;
 		esac
 	done < <(/lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
-		--flush-device /dev/hostile ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@" 2>&1)
+		--flush-device /dev/hostile --files /tmp/many/f ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@" 2>&1)
 	[ "$ended" = 0 ] || lab_result "the hostile client came to its end" 1 "no last line"
 }
 
@@ -80,6 +80,11 @@ check "slow backend" slow_backend
 for disk in ram0 ram1 ram2 hostile; do
 	check "fill $disk" dd if=/dev/urandom of="/dev/$disk" bs=1M count=16 conv=fsync status=none
 done
+many_files() {
+	# shellcheck disable=SC2046
+	mkdir /tmp/many && (cd /tmp/many && truncate -s 4096 $(seq -f f%g 0 1024))
+}
+check "many files" many_files
 check "server" modprobe rnbd_server
 check "client" modprobe rnbd_client
 check "an honest client maps /dev/ram0" rnbd_map honest /dev/ram0

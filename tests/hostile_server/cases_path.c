@@ -85,6 +85,26 @@ static void reconnect(struct user *u)
 	sh->extra = user_read(u, 0, 65536, true);
 }
 
+/* A path that is added to the session in use: refused if it is other, and nothing else is hurt. */
+static void add_other(struct user *u)
+{
+	char file[128], path[80];
+	int err;
+
+	user_default(u);
+	step("add a path");
+	snprintf(file, sizeof(file), "/sys/class/rtrs-client/%.64s/add_path", u->session);
+	snprintf(path, sizeof(path), "ip:%.64s", opt.dst2);
+	err = user_put(file, path);
+	snprintf(sh->why, sizeof(sh->why), "add_path: %s", err ? strerror(err) : "ok");
+	if (err != ECONNRESET) {
+		sh->extra = WRONG;
+		return;
+	}
+	step("read over the path that is left");
+	sh->extra = user_read(u, 0, 65536, true);
+}
+
 /* --- C13 ------------------------------------------------------------------------------------ */
 
 /* A key of one path, used over a connection of the other. */
@@ -178,6 +198,11 @@ const struct lie path_lies[] = {
 	{ .name = "second-features", .weak = "rtrs C3", .two_paths = true, .connect = other_features, .arg = 7, .map = RST, .lies = 1 },
 	{ .name = "second-features-fewer", .weak = "rtrs C3", .two_paths = true, .features = ALL, .connect = other_features, .arg = 1,
 	  .map = RST, .lies = 1 },
+	{ .name = "added-depth-larger", .weak = "rtrs C3", .modes = BOTH, .params = other, .arg = 0, .user = add_other, .io = IO_OK, .lies = 1 },
+	{ .name = "added-depth-smaller", .weak = "rtrs C3", .params = other, .arg = 1, .user = add_other, .io = IO_OK, .lies = 1 },
+	{ .name = "added-header-larger", .weak = "rtrs C4", .params = other, .arg = 2, .user = add_other, .io = IO_OK, .lies = 1 },
+	{ .name = "added-size-smaller", .weak = "rtrs C3", .params = other, .arg = 4, .user = add_other, .io = IO_OK, .lies = 1 },
+	{ .name = "added-mode", .weak = "rtrs C3", .modes = BOTH, .params = other, .arg = 6, .user = add_other, .io = IO_OK, .lies = 1 },
 	{ .name = "key-other-path", .weak = "rtrs C13", .modes = BOTH, .two_paths = true, .request = key_other_path, .io = IO_ANY, .lies = 1 },
 	{ .name = "answer-other-path", .weak = "rtrs C8", .modes = BOTH, .two_paths = true, .request = answer_other_path, .io = IO_ANY,
 	  .lie_data = true, .lies = 1 },
