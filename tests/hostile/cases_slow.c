@@ -108,22 +108,32 @@ static int slow_paths(struct verdict *v, struct session **a, struct session **b,
 	return 0;
 }
 
+/* Two paths, and a write by the first in chunk 7 that the server has worked on for `ms`. */
+static int busy_chunk(struct verdict *v, struct session **a, struct session **b, struct open_rsp *rsp,
+		      uint16_t features, int ms, long long *start)
+{
+	struct ask w;
+
+	if (slow_paths(v, a, b, rsp, features))
+		return -1;
+	*start = now_ms();
+	if (slow_write(*a, &w, rsp->id, 'A', 7))
+		return bad(v, "cannot send");
+	while (now_ms() - *start < ms)
+		session_pump(*a);
+	return 0;
+}
+
 /* A fence is answered when the last request of the path is over, not before. */
 static int fence_waits(struct verdict *v)
 {
 	struct session *a, *b;
 	struct open_rsp rsp;
-	struct ask w, f;
+	struct ask f;
 	long long start, took;
 
-	if (slow_paths(v, &a, &b, &rsp, EXT_FENCE))
+	if (busy_chunk(v, &a, &b, &rsp, EXT_FENCE, SLOW_MS / 4, &start))
 		return -1;
-	start = now_ms();
-	if (slow_write(a, &w, rsp.id, 'A', 7))
-		return bad(v, "cannot send");
-	/* It has to be there before its path is closed. */
-	while (now_ms() - start < SLOW_MS / 4)
-		session_pump(a);
 	ask_fence(b, &f, 1, a->sess_uuid);
 	f.chunk = 7;
 	if (ask_send(b, &f))
@@ -145,16 +155,11 @@ static int replay_waits(struct verdict *v)
 {
 	struct session *a, *b;
 	struct open_rsp rsp;
-	struct ask w, r;
+	struct ask r;
 	long long start, took, other;
 
-	if (slow_paths(v, &a, &b, &rsp, 0))
+	if (busy_chunk(v, &a, &b, &rsp, 0, SLOW_MS / 4, &start))
 		return -1;
-	start = now_ms();
-	if (slow_write(a, &w, rsp.id, 'A', 7))
-		return bad(v, "cannot send");
-	while (now_ms() - start < SLOW_MS / 4)
-		session_pump(a);
 	if (slow_write(b, &r, rsp.id, 'B', 7))
 		return bad(v, "cannot send the copy");
 	/* Another index is another request, which does not wait. */
@@ -178,16 +183,11 @@ static int replay_abandoned(struct verdict *v)
 {
 	struct session *a, *b, *c = session_new();
 	struct open_rsp rsp;
-	struct ask w, r;
+	struct ask r;
 	long long start, took;
 
-	if (slow_paths(v, &a, &b, &rsp, EXT_FENCE))
+	if (busy_chunk(v, &a, &b, &rsp, EXT_FENCE, SLOW_MS / 10, &start))
 		return -1;
-	start = now_ms();
-	if (slow_write(a, &w, rsp.id, 'A', 7))
-		return bad(v, "cannot send");
-	while (now_ms() - start < SLOW_MS / 10)
-		session_pump(a);
 	/* One copy waits for its turn, one fence for the path. */
 	if (slow_write(b, &r, rsp.id, 'B', 7))
 		return bad(v, "cannot send the copy");

@@ -53,6 +53,21 @@ lab_result() {
 	fi
 }
 
+# results_of PROGRAM ARG...: every line "ok - ..." or "not ok - ..." of it is a check; it has to
+# come to its end, and then prints "N passed, N failed".
+results_of() {
+	local line ended=1
+	while read -r line; do
+		case $line in
+		"ok - "*) lab_result "${line#ok - }" 0 "" ;;
+		"not ok - "*) lab_result "${line#not ok - }" 1 "" ;;
+		*" passed, "*" failed") ended=0 ;;
+		*) note "$line" ;;
+		esac
+	done < <("$@" 2>&1)
+	[ "$ended" = 0 ] || lab_result "$1 came to its end" 1 "no last line"
+}
+
 # summary: the last line of a test; ends the script with its status.
 summary() {
 	printf '%d passed, %d failed\n' "$LAB_PASSED" "$LAB_FAILED"
