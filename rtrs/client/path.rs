@@ -44,7 +44,6 @@ use kernel_ext::{
         AtomicEnum,
         Completion, //
     },
-    time,
     workqueue::{
         cancel_delayed_sync,
         cancel_sync,
@@ -158,8 +157,10 @@ pub(crate) struct Path {
 const RECOVERY: u64 = 0;
 /// Number of the one that connects it again.
 const ATTEMPT: u64 = 1;
-/// How often an attempt is repeated at once that the server has refused.
+/// How often an attempt is repeated at once that the server has refused, and after how many
+/// milliseconds at most.
 const EAGER_ATTEMPTS: u32 = 2;
+const EAGER_PAUSE_MAX_MS: u32 = 5000;
 
 impl_has_work! {
     impl HasWork<Self, 0> for Path { self.recovery }
@@ -404,7 +405,11 @@ impl Path {
                     if !refused || self.is_hopeless() || self.still_connecting().is_err() {
                         break;
                     }
-                    time::sleep_ms(self.session.pace().backoff_ms);
+                    // As long as the path is wanted: whoever closes it waits for us.
+                    let pause = self.session.pace().backoff_ms.min(EAGER_PAUSE_MAX_MS);
+                    self.session
+                        .changed()
+                        .wait_event_timeout(pause, || self.still_connecting().is_err());
                     result = self.try_connect();
                 }
                 result

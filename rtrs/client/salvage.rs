@@ -69,6 +69,9 @@ use crate::{
 const BUSY_MS: u64 = 5;
 /// Milliseconds that connecting waits for broken paths to be taken down.
 const DOWN_TIMEOUT_MS: u32 = 30_000;
+/// Milliseconds that are waited in one go. The kernel takes a task for hung that sleeps for two
+/// minutes.
+const HOLD_STEP_MS: u32 = 60_000;
 /// Milliseconds that connecting waits for the answer to a fence.
 const FENCE_TIMEOUT_MS: u32 = 30_000;
 
@@ -296,14 +299,15 @@ impl Inner {
             if !live.features.has(Features::FENCE) || wreck.no_fence() {
                 let hold = u64::from(params::failover_hold_ms());
                 let left = hold.saturating_sub(wreck.age_ms());
+                let left = u32::try_from(left).unwrap_or(u32::MAX).min(HOLD_STEP_MS);
                 // As long as the path is wanted: whoever closes it waits for us.
                 self.changed()
-                    .wait_event_timeout(u32::try_from(left).unwrap_or(0), || {
-                        live.path.still_connecting().is_err()
-                    });
+                    .wait_event_timeout(left, || live.path.still_connecting().is_err());
                 live.path.still_connecting()?;
-                let _ = wreck.step(Event::Over);
-                self.forget(&wreck);
+                if wreck.age_ms() >= hold {
+                    let _ = wreck.step(Event::Over);
+                    self.forget(&wreck);
+                }
                 continue;
             }
             let chunk = live.params().chunk(0).ok_or(EINVAL)?;
