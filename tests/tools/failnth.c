@@ -11,8 +11,8 @@
  *        count that the kernel keeps is not atomic.
  *
  * Of STEP allocations one fails: with 1 all do. FILE may be a glob pattern. Afterwards things
- * have to be brought back to where they were. Until all CONDITIONs hold, the WRITEs are repeated,
- * after a first pause if there is one:
+ * have to be brought back to where they were. Until all CONDITIONs hold, each WRITE is repeated
+ * as long as the condition behind it does not; after a first pause if there is one:
  *
  *   pause:MS           what the write leads to takes some time
  *   gone:PATTERN       no file is called so
@@ -177,8 +177,10 @@ static void go_back(void)
 			return;
 		if (now_ms() > end)
 			break;
+		/* What is only on its way must not be begun anew. */
 		for (word = undo; *word; word++)
-			step(*word, true);
+			if (!word[1] || !step(word[1], false))
+				step(*word, true);
 		pause_ms(10);
 	}
 	for (word = undo; *word; word++)
