@@ -18,7 +18,7 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # Written, but not yet seen to pass from beginning to end: none of these counts as a proof.
 UNPROVEN="faults"
 # Seen in the short form only: a soak leaves them out until it is known how long they take.
-SHORT_SO_FAR="backends failover-rust-rust failover-Y failover-N fencing-N manypaths stack cycles swap outage powercut limits selffile
+SHORT_SO_FAR="backends failover-rust-rust failover-Y failover-N fencing-N stack cycles swap outage powercut limits selffile
 	reboot fileio failover-c-rust failover-rust-c"
 # What a mode leaves out. A debug run is to take 25 minutes.
 declare -A LEFT_OUT_OF=(
