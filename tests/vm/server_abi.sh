@@ -31,7 +31,7 @@ params=/sys/module/rnbd_server/parameters
 check_eq "parameters" "N N Y" "$(cat $params/{export_files,exclusive,partition_conflicts} | paste -sd' ')"
 
 # --- the files ----------------------------------------------------------------------------
-empty() { [ -z "$(ls -A $SRV)" ]; }
+empty() { [ -z "$(ls -A "$SRV")" ]; }
 check "nothing is exported" empty
 check "map" rnbd_map s /dev/ram0
 disk=$RNBD_DEV dev=$SRV/ram0
