@@ -510,7 +510,8 @@ impl Path {
     /// many attempts it has had. Sleeps, for tens of seconds if the peer does not answer.
     ///
     /// Fails with `EBUSY` if it is just being connected or closed, and with `ENOTCONN` if
-    /// the attempt failed (spec: rtrs 3.5).
+    /// the attempt failed (spec: rtrs 3.5). With `ERESTARTSYS` a signal came in between: the writer's
+    /// system call begins anew, so that the end of a child does not keep the path down.
     pub(crate) fn reconnect(self: &Arc<Self>) -> Result {
         if self.state.load() == State::Connecting || self.step(Event::Revive).is_none() {
             return Err(EBUSY);
@@ -523,6 +524,7 @@ impl Path {
         match self.connect_again() {
             Err(EBUSY) => Err(EBUSY),
             _ if self.is_connected() => Ok(()),
+            Err(ERESTARTSYS) => Err(ERESTARTSYS),
             _ => Err(error(errno::ENOTCONN)),
         }
     }

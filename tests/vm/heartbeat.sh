@@ -110,6 +110,12 @@ check "it counts as a success" grep -qxE '1 [1-9][0-9]*' "$P/stats/reconnects"
 before=$(sent "$P")
 check "and the path carries requests again" fio_verify "/dev/$RNBD_DEV" 1 --size=8m
 check "as can be seen" test "$(sent "$P")" -gt "$before"
+# On a slow link, by a shell whose child ends meanwhile.
+for net in srv clt; do ip netns exec $net tc qdisc replace dev net0 root netem delay 200ms; done
+# shellcheck disable=SC2016  # The inner shell expands it.
+check "a signal does not end an attempt by hand" bash -c 'sleep 0.5 & echo 1 >"$0"' "$P/reconnect"
+check_eq "the path is connected" connected "$(cat "$P/state")"
+heal 0
 check "unmap" rnbd_unmap "$RNBD_DEV"
 check "no leak" kmemleak_scan
 summary
