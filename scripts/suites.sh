@@ -193,10 +193,12 @@ transport() {
 
 failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
-# On the debug kernel every request of the queue costs time with every connect.
+# On the debug kernel every request of the queue costs time with every connect, and every bit of
+# load takes time from the rest.
 cycles() {
-	transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD" \
-		DEPTH="$([ "$KERNEL" = stock ] && echo 128 || echo 16)"
+	local slow=()
+	[ "$KERNEL" = stock ] || slow=(DEPTH=16 RATE=50)
+	transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD" "${slow[@]}"
 }
 # One CPU: fewer connections.
 manypaths() { SMP=1 MEM=3072 transport manypaths manypaths.sh PATHS=128; }

@@ -4,13 +4,15 @@
 # Many times the same: connect and disconnect, a path added and removed under
 # load, the policy switched while IO runs, modules loaded and unloaded. Nothing
 # may grow. Environment: AI=Y|N, CYCLES (connects), PATHS (added and removed), SECS (of
-# switching policies), DEPTH (of the queue: the more, the longer a connect takes), SLAB_KIB
-# (what may remain: a debug kernel keeps freed memory for a while, and has kmemleak to tell).
+# switching policies), DEPTH (of the queue: the more, the longer a connect takes), RATE (of the
+# load), SLAB_KIB (what may remain: a debug kernel keeps freed memory for a while, and has
+# kmemleak to tell).
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
 AI=${AI:-Y} CYCLES=${CYCLES:-100} PATHS=${PATHS:-20} SECS=${SECS:-5} DEPTH=${DEPTH:-128} SLAB_KIB=${SLAB_KIB:-2048}
+export RATE=${RATE:-400}
 SERVER=(always_invalidate="$AI" sess_queue_depth="$DEPTH")
 
 modprobe brd rd_nr=2 rd_size=32768 || bail "ram disks"
@@ -48,7 +50,7 @@ check "no leak" kmemleak_scan
 check "map over one path" clt_map cyc /dev/ram0 1
 disk=$RNBD_DEV session=$CLT_CLASS/cyc
 [ -b "/dev/$disk" ] || bail "no disk appeared"
-RATE=400 load_start "/dev/$disk" 24
+load_start "/dev/$disk" 24
 second="ip:10.0.1.2@ip:10.0.1.1"
 add_remove() {
 	local i
