@@ -77,7 +77,7 @@ def sysfs():
             continue
         code = read(*sources)
         files = dict.fromkeys(re.findall(r'(?:name:|read_write\(|: &\'static CStr =)\s*c"(\w+)"', code), "0644")
-        files |= dict.fromkeys(re.findall(r'(?:read_only|shown)\(\s*c"(\w+)"', code), "0444")
+        files |= dict.fromkeys(re.findall(r'read_only\(\s*c"(\w+)"', code), "0444")
         # Records of the server's transport say in the next line whether they can be written.
         for name in re.findall(r'name: c"(\w+)",\s*show: [^,]*(?:\{[^}]*\}[^,]*)?,\s*store: None', code):
             files[name] = "0444"

@@ -235,17 +235,17 @@ impl Files for SessionFiles {
         ),
         File::read_write(
             c"reconnect_delay_ms",
-            |files, page| files.show_ms(page, files.session.pace().delay_ms),
+            |files, page| show_ms(page, files.session.pace().delay_ms),
             |files, text, _| files.set_pace(text, |pace, ms| pace.delay_ms = ms),
         ),
         File::read_write(
             c"reconnect_backoff_ms",
-            |files, page| files.show_ms(page, files.session.pace().backoff_ms),
+            |files, page| show_ms(page, files.session.pace().backoff_ms),
             |files, text, _| files.set_pace(text, |pace, ms| pace.backoff_ms = ms),
         ),
         File::read_write(
             c"reconnect_jitter_ms",
-            |files, page| files.show_ms(page, files.session.pace().jitter_ms),
+            |files, page| show_ms(page, files.session.pace().jitter_ms),
             |files, text, _| files.set_pace(text, |pace, ms| pace.jitter_ms = ms),
         ),
         File::read_write(
@@ -299,11 +299,6 @@ impl Files for SessionFiles {
 }
 
 impl SessionFiles {
-    fn show_ms(&self, page: &mut Page<'_>, ms: u32) -> Result {
-        page.emit(fmt!("{ms}\n"));
-        Ok(())
-    }
-
     fn set_pace(&self, text: &[u8], set: fn(&mut Pace, u32)) -> Result {
         let ms = parse_number(text).ok_or(EINVAL);
         ms.and_then(|ms| self.session.set_pace(|pace| set(pace, ms)))
@@ -425,6 +420,12 @@ impl PathFiles {
     fn known(&self) -> Result<Known> {
         self.path.known().ok_or(ENODEV)
     }
+}
+
+/// Shows a time in milliseconds.
+fn show_ms(page: &mut Page<'_>, ms: u32) -> Result {
+    page.emit(fmt!("{ms}\n"));
+    Ok(())
 }
 
 /// Accepts "1", with or without a newline.
