@@ -39,7 +39,7 @@ debug) KERNEL=debug LIES=some SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
 	TROUBLES=1 CONNECTS=10 PATHS=6 LOAD=2 STEP=5 ;;
 soak) LIAR_ARGS=--slow TROUBLES=$(longer 20) CUTS=$(longer 5) CONNECTS=$(longer 1000) PATHS=$(longer 200)
 	LOAD=$(longer 120) REBOOTS=$(longer 3) STRESS=$(longer 300)
-	SECS=$(longer 30) INTEROP_SECS=$(longer 90) CYCLES=$(longer 1000) ;;
+	SECS=$(longer 30) INTEROP_SECS=$(longer 45) CYCLES=$(longer 400) ;;
 *) die "usage: $0 quick|debug|soak|host [SUITE...]" ;;
 esac
 

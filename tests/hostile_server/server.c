@@ -258,7 +258,10 @@ static struct path *find_path(const uint8_t *uuid)
 	return NULL;
 }
 
-static void make_qp(struct con *c)
+/* Whether there is a queue pair now: the client may have given up meanwhile, for what happened
+ * on another connection, and then the connection manager has nothing for it.
+ */
+static bool make_qp(struct con *c)
 {
 	struct ibv_qp_init_attr attr = {
 		.qp_type = IBV_QPT_RC,
@@ -272,8 +275,11 @@ static void make_qp(struct con *c)
 		},
 	};
 
-	if (rdma_create_qp(c->id, srv.pd, &attr))
-		fatal("rdma_create_qp");
+	if (rdma_create_qp(c->id, srv.pd, &attr)) {
+		if (errno != EINVAL)
+			fatal("rdma_create_qp");
+		return false;
+	}
 	c->rx = calloc(RX_SLOTS, RX_LEN);
 	c->rx_mr = ibv_reg_mr(srv.pd, c->rx, (size_t)RX_SLOTS * RX_LEN, IBV_ACCESS_LOCAL_WRITE);
 	if (!c->rx || !c->rx_mr)
@@ -282,6 +288,7 @@ static void make_qp(struct con *c)
 		if (post_recv(c, i))
 			fatal("ibv_post_recv");
 	}
+	return true;
 }
 
 static void take_connect(struct rdma_cm_event *ev)
@@ -340,10 +347,13 @@ static void take_connect(struct rdma_cm_event *ev)
 		rdma_reject(ev->id, o.len ? priv : NULL, o.len);
 		return;
 	}
-	make_qp(c);
+	if (!make_qp(c)) {
+		p->con[c->cid] = NULL;
+		return;
+	}
 	param.private_data = o.len ? priv : NULL;
 	param.private_data_len = o.len;
-	/* The client may have given up meanwhile, for what happened on another connection. */
+	/* And the same again. */
 	if (rdma_accept(ev->id, &param) && errno != EINVAL)
 		fatal("rdma_accept");
 }

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -326,7 +328,10 @@ void user_main(const struct lie *lie, int mode)
 {
 	struct user u = { .lie = lie, .fd = -1 };
 
-	/* What the liar has open ends with the liar. */
+	/* What the liar has open ends with the liar; and so does the user, who would be in the way of
+	 * the next case.
+	 */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close_range(3, ~0u, 0);
 	buf = aligned_alloc(4096, DISK_LEN);
 	known = malloc(DISK_LEN);
