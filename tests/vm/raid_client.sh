@@ -33,6 +33,7 @@ check "RAID1 of both" eval "mdadm --create /dev/md0 --run --level=1 --raid-devic
 degraded() { grep -qx "$1" /sys/block/md0/md/degraded; }
 synced() { degraded 0 && [ "$(cat /sys/block/md0/md/sync_action)" = idle ]; }
 check "something on both" dd if=/dev/urandom of=/dev/md0 bs=1M count=48 oflag=direct status=none
+check "both are in use" degraded 0
 
 RATE=80 load_start /dev/md0 24
 for ((i = 0; i < CYCLES; i++)); do
