@@ -20,7 +20,8 @@ none_refused() { [ "$(cat /sys/module/small_hca/parameters/refused)" = 0 ]; }
 queue() { cat "/sys/block/$1/queue/$2"; }
 # used SESSION I: reads and writes that have gone over path I (stats/rdma).
 used() { awk '{ print $1 + $3 }' "$(path_dir "$1" "$2")/stats/rdma"; }
-both_used() { [ "$(used "$1" 0)" -gt 20 ] && [ "$(used "$1" 1)" -gt 20 ]; }
+# A request that a path cannot carry takes it down and goes over the other one, so nobody else sees it.
+both_used() { [ "$(used "$1" 0)" -gt 20 ] && [ "$(used "$1" 1)" -gt 20 ] && paths_up "$1" 2; }
 add_path() { in_clt write_error "$CLT_CLASS/$1/add_path" "ip:10.0.$2.2@ip:10.0.$2.1"; }
 unmapped() { rnbd_unmap "$1" && wait_until 10 test ! -e "$CLT_CLASS/$2"; }
 # server DEPTH MODE: the server is loaded anew, with other parameters.
@@ -41,7 +42,7 @@ disk=$RNBD_DEV
 check_eq "the disk is made for the smaller: segments" 16 "$(queue "$disk" max_segments)"
 check_eq "and KiB of a request" 64 "$(queue "$disk" max_hw_sectors_kb)"
 check "fio verify" fio_verify "/dev/$disk" "$SECS"
-check "over both paths" both_used both
+check "over both paths, and both are still there" both_used both
 check "the smaller adapter was asked for no more than it has" none_refused
 check "unmap" unmapped "$disk" both
 
@@ -62,7 +63,7 @@ check_eq "the larger one can join" ok "$(add_path small 0)"
 check "the smaller one connects again" clt_write "$(path_dir small 1)/reconnect" 1
 check "both paths are up" wait_until 10 paths_up small 2
 check "fio verify" fio_verify "/dev/$disk" "$SECS"
-check "over both paths" both_used small
+check "over both paths, and both are still there" both_used small
 check "the smaller adapter was asked for no more than it has" none_refused
 check "unmap" unmapped "$disk" small
 
@@ -76,7 +77,7 @@ for mode in Y N; do
 	check_eq "$mode: the smaller one can join" ok "$(add_path srv 1)"
 	check_eq "$mode: requests of 128 KiB all the same" 128 "$(queue "$disk" max_hw_sectors_kb)"
 	check "$mode: fio verify" fio_verify "/dev/$disk" "$SECS"
-	check "$mode: over both paths" both_used srv
+	check "$mode: over both paths, and both are still there" both_used srv
 	check "$mode: the smaller adapter was asked for no more than it has" none_refused
 	check "$mode: unmap" unmapped "$disk" srv
 done
