@@ -171,7 +171,7 @@ static bool same_id(struct req *q)
 }
 
 const struct lie again_lies[] = {
-	{ .name = "same-id", .weak = "rnbd C5, C6", .modes = BOTH, .request = same_id, .user = user_two_devices, .io = IO_ANY, .lies = 2, .lines = 60 },
+	{ .name = "same-id", .weak = "rnbd C5, C6", .modes = BOTH, .request = same_id, .user = user_two_devices, .io = IO_ANY, .lies = 2 },
 	{ .name = "reopen", .weak = "none", .modes = BOTH, .request = reopened, .arg = 0, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-smaller", .weak = "rnbd C6", .request = reopened, .arg = 1, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
 	{ .name = "reopen-size-0", .weak = "rnbd C6", .request = reopened, .arg = 2, .user = reopen, .io = IO_ANY, .lies = 1, .limit_s = 120 },
@@ -192,12 +192,12 @@ const struct lie again_lies[] = {
 	{ .name = "notice-unknown-id", .weak = "rtrs C9", .features = EXT_NOTICE, .tick = notices, .request = noticed, .arg = 1, .user = patient,
 	  .io = IO_OK, .lies = 1, .lines = 100 },
 	{ .name = "notice-sizes", .weak = "rnbd C5", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 2,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
+	  .user = patient, .io = IO_ANY, .lies = 1 },
 	{ .name = "notice-ids", .weak = "rnbd C5, C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 3,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
+	  .user = patient, .io = IO_ANY, .lies = 1 },
 	{ .name = "notice-blocks", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 4,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
+	  .user = patient, .io = IO_ANY, .lies = 1 },
 	{ .name = "notice-refused", .weak = "rnbd C6", .features = EXT_NOTICE | EXT_USER, .tick = notices, .request = noticed, .arg = 5,
-	  .user = patient, .io = IO_ANY, .lies = 1, .lines = 40 },
+	  .user = patient, .io = IO_ANY, .lies = 1 },
 	{ }
 };

@@ -71,7 +71,7 @@ static bool answer_early(struct req *q)
 	if (!is_read(q) || !once())
 		return false;
 	respond(q->con, q->chunk, 0, false);
-	pump_ms(100);
+	pump_ms(1000);
 	count_probe(probe_write(q->con, q->desc.addr, q->desc.key, q->desc.len));
 	return true;
 }

@@ -58,6 +58,7 @@ struct con {
 	struct rdma_cm_id *id;
 	uint16_t cid;
 	bool up;
+	bool was_up;
 	uint8_t *rx;
 	struct ibv_mr *rx_mr;
 	unsigned int sends_out;
@@ -143,7 +144,7 @@ struct lie {
 	void (*user)(struct user *u);
 	const char *options;		/* more options of map_device */
 	int limit_s;			/* for the whole case; 0: 60 */
-	int lines;			/* most lines in the kernel's log; 0: 40 */
+	int lines;			/* most lines in the kernel's log; 0: 60 */
 	int lies;			/* at least so often the lie must have been told */
 	bool slow;			/* only with --slow: it waits for a minute or more */
 	bool lie_data;			/* the data is the lie: it may be anything */

@@ -115,7 +115,7 @@ static bool io_fine(const struct lie *l, const char *what, int r, bool *failed)
 /* Whether the user saw what he may see. Writes down what he saw. */
 static bool judge(const struct lie *l, int lines, bool hung, int status)
 {
-	int most = l->lines ? l->lines : 40;
+	int most = l->lines ? l->lines : 60;
 	bool fine = true, failed = false;
 
 	add("map %s", outcome(sh->map));

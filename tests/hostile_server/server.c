@@ -120,12 +120,31 @@ static bool take_req(struct req *q, struct con *c, uint32_t imm)
 	return true;
 }
 
+static void tick(void)
+{
+	/* Whoever waits in there, by pumping, must not get in again. */
+	if (busy || !srv.lie->tick)
+		return;
+	busy = true;
+	srv.lie->tick();
+	busy = false;
+}
+
+/* The client says that it is there, or does what only a client does that is. */
+static void now_up(struct con *c)
+{
+	if (!c->was_up)
+		c->up = c->was_up = true;
+}
+
 static void take_info(struct con *c)
 {
 	struct path *p = c->path;
 	uint8_t rsp[4096] = { 0 };
 	struct out o = { .action = DO_SEND, .b = rsp, .len = 24 };
 
+	/* Who wants to be early must be so now: the event that the connection is there may be late. */
+	tick();
 	if (p->info_done)
 		return;
 	put16(rsp, RTRS_INFO_RSP);
@@ -178,6 +197,7 @@ static void take_wc(const struct ibv_wc *wc)
 	}
 	if (wc->status != IBV_WC_SUCCESS)
 		return;
+	now_up(c);
 	if (!(wc->wc_flags & IBV_WC_WITH_IMM)) {
 		post_recv(c, slot);
 		if (c->cid == 0 && wc->byte_len >= RTRS_INFO_LEN)
@@ -367,7 +387,7 @@ static void take_event(struct rdma_cm_event *ev)
 		take_connect(ev);
 		break;
 	case RDMA_CM_EVENT_ESTABLISHED:
-		c->up = true;
+		now_up(c);
 		break;
 	case RDMA_CM_EVENT_DISCONNECTED:
 		c->up = false;
@@ -441,12 +461,7 @@ void server_pump(int timeout_ms)
 		busy = false;
 		seen++;
 	}
-	if (!busy && srv.lie->tick) {
-		/* Whoever waits in there, by pumping, must not get in again. */
-		busy = true;
-		srv.lie->tick();
-		busy = false;
-	}
+	tick();
 	if (poll(fds, 2, seen ? 0 : timeout_ms) <= 0)
 		return;
 	if (fds[1].revents && !ibv_get_cq_event(srv.comp, &cq, &ctx)) {

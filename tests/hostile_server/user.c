@@ -199,6 +199,9 @@ void user_abandon(struct user *u)
 			sh->read = user_read(u, 0, IO_LEN, true);
 		_exit(0);
 	}
+	step("wait for the IO");
+	for (int i = 0; i < 100 && !sh->lies; i++)
+		user_sleep(100);
 	user_sleep(1500);
 	step("unmap under IO");
 	sh->unmap = unmap(u->device);
