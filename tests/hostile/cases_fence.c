@@ -257,7 +257,7 @@ static int same_index(struct verdict *v)
 
 	if (r)
 		return r;
-	if (rnbd_open(s[0], opt.device, ACCESS_RW, &rsp))
+	if (rnbd_open_next(s[0], opt.device, ACCESS_RW, &rsp))
 		return bad(v, "honest OPEN failed");
 	for (int i = 0; i < 100; i++) {
 		uint8_t usr[RNBD_IO_LEN], data[SECTOR];
@@ -291,7 +291,7 @@ static int same_index_vanish(struct verdict *v)
 
 		if (r)
 			return r;
-		if (rnbd_open(s[0], opt.device, ACCESS_RW, &rsp))
+		if (rnbd_open_next(s[0], opt.device, ACCESS_RW, &rsp))
 			return bad(v, "honest OPEN failed");
 		/* Each index once: its key is gone until the answer comes. */
 		for (uint32_t n = 1; n < 100 && n < s[0]->depth / 2; n++) {

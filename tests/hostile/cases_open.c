@@ -221,7 +221,7 @@ static int two_writers(struct verdict *v)
 
 	if (!a || !b)
 		return -1;
-	r = rnbd_open(a, opt.device, ACCESS_RW, &rsp);
+	r = rnbd_open_next(a, opt.device, ACCESS_RW, &rsp);
 	if (r)
 		return bad(v, "honest OPEN: %s", reaction(r));
 	r = rnbd_open(b, opt.device, ACCESS_RW, &rsp);

@@ -356,7 +356,7 @@ static int stale_id(struct verdict *v)
 		return -1;
 	if (rnbd_close(s, a.id))
 		return bad(v, "cannot close");
-	r = rnbd_open(s, opt.device2, ACCESS_RW, &b);
+	r = rnbd_open_next(s, opt.device2, ACCESS_RW, &b);
 	if (r)
 		return bad(v, "honest OPEN of %s: %s", opt.device2, reaction(r));
 	r = rnbd_read(s, b.id, 0, sizeof(keepsake));

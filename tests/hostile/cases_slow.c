@@ -103,7 +103,7 @@ static int slow_paths(struct verdict *v, struct session **a, struct session **b,
 		return -1;
 	if (features && !((*a)->con[0].rsp.features & EXT_FENCE))
 		return skip(v, "the server knows no fences");
-	if (rnbd_sess_info(*a) || rnbd_open(*a, opt.slow_device, ACCESS_RW, rsp))
+	if (rnbd_sess_info(*a) || rnbd_open_next(*a, opt.slow_device, ACCESS_RW, rsp))
 		return bad(v, "honest open of the slow device");
 	return 0;
 }

@@ -85,6 +85,21 @@ int rnbd_plain(struct session *s, uint32_t id, uint64_t sector, uint32_t rw, uin
 	return ask_call(s, &a);
 }
 
+/* Opens after a client that has just gone: until the server has closed its device, a second writer
+ * is one too many.
+ */
+int rnbd_open_next(struct session *s, const char *name, uint8_t mode, struct open_rsp *rsp)
+{
+	long long end = now_ms() + opt.timeout_ms;
+	int r = rnbd_open(s, name, mode, rsp);
+
+	while (r == EPERM && now_ms() < end) {
+		session_wait_down(s, 50);
+		r = rnbd_open(s, name, mode, rsp);
+	}
+	return r;
+}
+
 struct session *rnbd_session(char *why, size_t why_len)
 {
 	struct session *s = session_new();
@@ -112,7 +127,7 @@ struct session *rnbd_device(const char *name, uint8_t mode, struct open_rsp *rsp
 
 	if (!s)
 		return NULL;
-	r = rnbd_open(s, name, mode, rsp);
+	r = rnbd_open_next(s, name, mode, rsp);
 	if (r) {
 		snprintf(why, why_len, "honest OPEN of %s: %s", name, reaction(r));
 		session_close(s);

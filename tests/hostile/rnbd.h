@@ -12,6 +12,8 @@
 
 int rnbd_sess_info(struct session *s);
 int rnbd_open(struct session *s, const char *name, uint8_t mode, struct open_rsp *rsp);
+/* The same, soon after a client that had the device open has gone. */
+int rnbd_open_next(struct session *s, const char *name, uint8_t mode, struct open_rsp *rsp);
 int rnbd_close(struct session *s, uint32_t id);
 /* Reads to the start of the receive area. */
 int rnbd_read(struct session *s, uint32_t id, uint64_t sector, uint32_t len);
