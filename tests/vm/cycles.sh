@@ -55,7 +55,8 @@ second="ip:10.0.1.2@ip:10.0.1.1"
 add_remove() {
 	local i
 	for ((i = 0; i < $1; i++)); do
-		clt_write "$session/add_path" "$second" || { note "add_path $i: $(cat /tmp/clt_write.err)"; return 1; }
+		# The server may still be closing the one before, and refuses another one until then.
+		wait_until 10 clt_write "$session/add_path" "$second" || { note "add_path $i: $(cat /tmp/clt_write.err)"; return 1; }
 		path_is cyc 1 connected || { note "round $i: path not connected"; return 1; }
 		# Some paths get to do something, some do not.
 		[ $((i % 3)) != 0 ] || sleep 0.05

@@ -98,6 +98,7 @@ flood() {
 			--iodepth=32 --offset=50% --time_based --runtime="$SECS" --eta=never || return 1
 	done
 }
+add_other() { [ "$(write_error "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1)" = ok ]; }
 load >/run/load.log 2>&1 &
 load=$!
 flood >/run/flood.log 2>&1 &
@@ -115,7 +116,8 @@ for ((i = 0; i < CYCLES; i++)); do
 	check_write "remove $other under load" ok "$(path "$other")/remove_path" 1
 	# It finishes what it has begun; until then it refuses another one between these addresses.
 	check "the server closes it" wait_until 20 test ! -e "/sys/class/rtrs-server/p/paths/$other"
-	check_write "add it under load" ok "$class/p/add_path" ip:10.0.1.1@ip:10.0.1.1
+	# Its directory is gone a little before its addresses are free.
+	check "add it under load" wait_until 10 add_other
 done
 check "the RDMA device of one path is removed under load" rdma link delete rxe1
 check "its path is closed" wait_until 10 is "$other" disconnected
