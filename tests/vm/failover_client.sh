@@ -41,7 +41,8 @@ for ((n = 0; n < TROUBLES; n++)); do
 		sleep "$FREEZE"
 		check "the server goes on after $FREEZE s" host_cmd peer thaw
 		;;
-	reconnect) check "$n: reconnect path $i" path_cut reconnect fo "$i" ;;
+	# An attempt by hand may be lost like any other.
+	reconnect) check "$n: reconnect path $i" wait_until 60 path_cut reconnect fo "$i" ;;
 	*)
 		check "$n: $kind on path $i" path_cut "$kind" fo "$i"
 		check "the client knows" wait_until 45 path_is fo "$i" disconnected
