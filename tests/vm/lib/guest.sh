@@ -130,9 +130,10 @@ write_error() {
 	esac
 }
 
-# wait_until SECONDS COMMAND...: until the command succeeds; fails if it never does.
+# wait_until SECONDS COMMAND...: until the command succeeds; fails if it does not in that time.
 wait_until() {
-	local end=$((SECONDS + $1))
+	# SECONDS jumps at full seconds: one more, or up to one would be missing.
+	local end=$((SECONDS + $1 + 1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || return 1
@@ -166,15 +167,15 @@ setup_pair_rxe() {
 	modprobe -a virtio_net rdma_rxe || return 1
 	for nic in 0 1; do
 		mac=52:54:00:00:0$nic:0$host
-		wait_until 10 nic_of "$mac" || return 1
+		wait_until 60 nic_of "$mac" || return 1
 		dev=$(nic_of "$mac")
 		ip link set "$dev" name "net$nic" &&
 			ip link set "net$nic" mtu 9000 up &&
 			ip addr add "10.0.$nic.$host/24" dev "net$nic" &&
 			ip -6 addr add "fd00:$nic::$host/64" dev "net$nic" nodad &&
 			rdma link add "rxe$nic" type rxe netdev "net$nic" || return 1
-		wait_until 20 has_gid "rxe$nic" "$(printf '0a00:%02x%02x' "$nic" "$host")" &&
-			wait_until 20 has_gid "rxe$nic" "$(printf 'fd00:%04x:' "$nic")" || return 1
+		wait_until 60 has_gid "rxe$nic" "$(printf '0a00:%02x%02x' "$nic" "$host")" &&
+			wait_until 60 has_gid "rxe$nic" "$(printf 'fd00:%04x:' "$nic")" || return 1
 	done
 }
 
@@ -226,7 +227,7 @@ host_cmd() {
 	# The process id: subshells count on their own.
 	file=/run/lab/reply.$BASHPID.$LAB_HOST_SEQ
 	printf 'host %s %s\n' "$BASHPID.$LAB_HOST_SEQ" "$*" >&9
-	wait_until 30 test -e "$file" || return 1
+	wait_until 120 test -e "$file" || return 1
 	if [ "$(cat "$file")" != ok ]; then
 		note "the host's answer to '$*': $(cat "$file")"
 		return 1
@@ -240,22 +241,29 @@ allow_dmesg() { printf 'allow %s\n' "$1" >&9; }
 # --- memory and the kernel log ----------------------------------------------
 
 # slab_kib: unreclaimable slab in KiB, once caches are dropped.
-slab_kib() {
-	sync
-	echo 3 >/proc/sys/vm/drop_caches
-	sleep 0.3
-	meminfo SUnreclaim
-}
+slab_kib() { least_of_three meminfo SUnreclaim; }
 
 # meminfo NAME: that line of /proc/meminfo in KiB.
 meminfo() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
 
 # used_kib: memory that is in use for anything but caches, in KiB.
-used_kib() {
-	sync
-	echo 3 >/proc/sys/vm/drop_caches
-	sleep 0.3
+used_kib() { least_of_three used_now; }
+used_now() {
 	echo $(($(meminfo MemTotal) - $(meminfo MemFree) - $(meminfo Cached) - $(meminfo Buffers) - $(meminfo SReclaimable)))
+}
+
+# least_of_three COMMAND...: the least that it prints when asked three times, without caches. What
+# was given up just now, or only for a moment taken, is no growth; what has leaked stays.
+least_of_three() {
+	local least='' now
+	for _ in 1 2 3; do
+		sync
+		echo 3 >/proc/sys/vm/drop_caches
+		sleep 0.5
+		now=$("$@")
+		[ -n "$least" ] && [ "$now" -ge "$least" ] || least=$now
+	done
+	echo "$least"
 }
 
 # kmemleak_scan: fails if the kernel reports leaked objects, and shows them.
