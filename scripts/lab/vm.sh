@@ -16,8 +16,8 @@
 #          --icount        for measuring: one CPU, one instruction is one nanosecond
 #          --virtual-time  the same clock with --smp CPUs: timers expire by the VM's
 #                          own progress, however slow or busy this machine is, and
-#                          --timeout is processor time; not for pairs, whose clocks
-#                          would drift apart
+#                          --timeout is processor time (twice that for a slow
+#                          machine); not for pairs, whose clocks would drift apart
 # pair:    --server-kernel, --client-kernel, --server-append, --client-append,
 #          --grace SEC (how long the other may go on when one script has ended)
 #
