@@ -254,6 +254,9 @@ class Run:
             for machine in self.machines:
                 if machine.start_again:
                     print(f"{machine.log.name[5:]}: the kernel's own start went wrong, once more", file=sys.stderr)
+                    machine.kill()
+                    if (peer := self.peer(machine)) and peer.alive():
+                        peer.drop_waiting()
                     self.forget(machine)
                     machine.restart(self.selector)
             if self.done():
