@@ -22,6 +22,25 @@ ballast() {
 	mkdir -p /ballast && mount -t tmpfs -o size=100% none /ballast &&
 		head -c $((($(meminfo MemAvailable) - $1) * 1024)) /dev/zero >/ballast/lead
 }
+# A wrong wait comes to a standstill only now and then. So every page that the threads of the server take
+# for the file, and every pause of theirs because there are too many dirty pages, is traced with its stack.
+T=/sys/kernel/tracing
+writers_watched() {
+	local events=$T/events
+	[ -d "$events" ] || mount -t tracefs tracefs "$T" || return
+	echo 4096 >"$T/buffer_size_kb" && echo stacktrace >"$T/trace_options" &&
+		echo 'comm ~ "kworker*"' >"$events/kmem/mm_page_alloc/filter" &&
+		echo 'comm ~ "kworker*" && pause > 0' >"$events/writeback/balance_dirty_pages/filter" &&
+		echo 1 >"$events/kmem/mm_page_alloc/enable" && echo 1 >"$events/writeback/balance_dirty_pages/enable"
+}
+# writers: pages that they took, those among them for which other pages may have to be written first, and
+# milliseconds of pauses.
+writers() {
+	awk '/: mm_page_alloc: / { page = 1; pause = 0; waits = /GFP_(KERNEL|USER|HIGHUSER|NOFS)|__GFP_IO/ }
+		/: balance_dirty_pages: / { page = waits = 0; match($0, / pause=[0-9]+/); pause = substr($0, RSTART + 7, RLENGTH - 7) }
+		/=> biox_file_/ { pages += page; waiting += waits; paused += pause; page = waits = pause = 0 }
+		END { print pages + 0, waiting + 0, paused + 0 }' "$T/trace"
+}
 
 check "network" setup_loopback_rxe || bail "no network"
 modprobe virtio_blk
@@ -35,6 +54,7 @@ check "client" modprobe rnbd_client
 check "map the file" rnbd_map self /back/image io_mode=fileio || bail "no disk"
 disk=$RNBD_DEV
 
+check "who writes the file is watched" writers_watched
 echo $((4 << 20)) >/proc/sys/vm/dirty_bytes
 echo $((2 << 20)) >/proc/sys/vm/dirty_background_bytes
 check "96 MiB of memory are left" ballast 98304
@@ -42,6 +62,12 @@ note "available: $(meminfo MemAvailable) KiB"
 check "a buffered writer ends" passage --filename="/dev/$disk" --direct=0 --end_fsync=1 --do_verify=0
 check "and so does one that reads, too" passage --filename="/dev/$disk" --direct=0 --fsync=16
 check "sync" timeout 60 sync
+read -r pages waiting paused <<<"$(writers)"
+note "they took $pages pages, $waiting of them for a wait; they paused for $paused ms"
+check "who writes the file was seen" test "$pages" -gt 100
+# The lines of two processors are mixed, so a few pages may be taken for those of somebody else.
+check "he takes no memory that others would have to write back first" test $((waiting * 10)) -lt "$pages"
+check "and hardly pauses because of what others have written" test "$paused" -lt 5000
 echo 3 >/proc/sys/vm/drop_caches
 check "everything is there" passage --filename="/dev/$disk" --verify_only
 check "the memory is given back" eval "rm /ballast/lead && umount /ballast"
