@@ -136,7 +136,9 @@ disk=$RNBD_DEV
 check_eq "blocks" 4096 "$(limit "$disk" logical_block_size)"
 check "data" fio_verify "/dev/$disk" "$SECS" --bssplit=4k/40:64k/30:128k/30 --blockalign=4096 --size=24m
 direct if=/dev/urandom of=/tmp/data bs=1M count=4
+before=$(flushes)
 check "write and flush" direct if=/tmp/data of="/dev/$disk" bs=1M oflag=direct conv=fsync,notrunc
+check "the flush reaches the device" test "$(flushes)" -gt "$before"
 check_eq "the device has it" "$(sha256sum </tmp/data)" "$(direct if=/dev/nullA bs=1M count=4 iflag=direct | sha256sum)"
 check "unmap" rnbd_unmap "$disk"
 
