@@ -54,8 +54,9 @@ check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$fs"
 check "mount" mount "/dev/$fs" /mnt
 # shellcheck disable=SC2016
 limited() { bash -c 'echo $$ >/sys/fs/cgroup/small/cgroup.procs; exec "$@"' limited "$@"; }
+# Without a backlog fio remembers each write, and in time needs all of that memory for itself.
 limited fio --name=back --directory=/mnt --size=20m --nrfiles=2 --numjobs=2 --rw=randwrite --bs=16k --ioengine=psync \
-	--verify=crc32c --fsync=64 --time_based --runtime="$SECS" --eta=never --do_verify=1 >/tmp/back.log 2>&1 &
+	--verify=crc32c --verify_backlog=64 --fsync=64 --time_based --runtime="$SECS" --eta=never --do_verify=1 >/tmp/back.log 2>&1 &
 writer=$!
 sleep $((SECS / 3 + 1))
 check "a path goes during write-back" trouble netem swap 1 3
