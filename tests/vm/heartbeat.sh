@@ -40,29 +40,38 @@ noticed() {
 	echo "${client:-99999} ${server:-99999}"
 }
 
+# early CLIENT SERVER: one of them knew before three heartbeats can have been missed.
+early() { [ "$1" -le 1000 ] || [ "$2" -le 1000 ]; }
+
+# A cut exchanges the queue of a network. What is sent meanwhile may be dropped with an error, which
+# soft-RoCE takes for a failure of its own (rxe_req.c, rxe_xmit_packet): the connection is over at once, and
+# says nothing about heartbeats. Then it is tried again; who is too early always is still seen.
 round() {
-	local what=$1 load='' client server
-	check "$what: map" rnbd_map beat /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1 || return
-	# Now, since soft-RoCE takes a packet that is dropped while a network gets another queue for a failure
-	# of its own, and breaks the connection at once.
-	loss 0 0
-	if [ "$what" = load ]; then
-		fio --name=load --filename="/dev/$RNBD_DEV" --direct=1 --ioengine=libaio --rw=randrw --bs=4k \
-			--iodepth=4 --time_based --runtime=30 --size=16m --output=/tmp/fio.load >/dev/null 2>&1 &
-		load=$!
-	fi
-	# Some heartbeats, and a cut somewhere between two of them.
-	sleep "1.$((RANDOM % 10))$((RANDOM % 10))"
-	check_eq "$what: the path lives" connected "$(cat "$P/state")"
-	read -r client server <<<"$(noticed 10)"
-	note "$what: the client knew after $client ms, the server after $server ms"
+	local what=$1 try load client server lives
+	for try in 1 2 3; do
+		load=''
+		check "$what: map" rnbd_map beat /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1 || return
+		if [ "$what" = load ]; then
+			fio --name=load --filename="/dev/$RNBD_DEV" --direct=1 --ioengine=libaio --rw=randrw --bs=4k \
+				--iodepth=4 --time_based --runtime=30 --size=16m --output=/tmp/fio.load >/dev/null 2>&1 &
+			load=$!
+		fi
+		# Some heartbeats, and a cut somewhere between two of them.
+		sleep "1.$((RANDOM % 10))$((RANDOM % 10))"
+		lives=$(cat "$P/state")
+		read -r client server <<<"$(noticed 10)"
+		note "$what: the client knew after $client ms, the server after $server ms"
+		heal 0
+		[ -z "$load" ] || { kill "$load"; wait "$load"; } 2>/dev/null
+		check "$what: unmap" wait_until 30 rnbd_unmap "$RNBD_DEV"
+		check "$what: the server's session is gone" wait_until 30 test ! -e "$SRV"
+		early "$client" "$server" || break
+		note "$what: too early in attempt $try"
+	done
+	check_eq "$what: the path lives" connected "$lives"
 	check "$what: the client knows within $LIMIT_MS ms" test "$client" -lt "$LIMIT_MS"
 	check "$what: the server knows within $LIMIT_MS ms" test "$server" -lt "$LIMIT_MS"
-	check "$what: and not before it may" test "$client" -gt 1000 -a "$server" -gt 1000
-	heal 0
-	[ -z "$load" ] || { kill "$load"; wait "$load"; } 2>/dev/null
-	check "$what: unmap" wait_until 30 rnbd_unmap "$RNBD_DEV"
-	check "$what: the server's session is gone" wait_until 30 test ! -e "$SRV"
+	check_fails "$what: and not before it may" early "$client" "$server"
 }
 
 for ((i = 0; i < CYCLES; i++)); do
