@@ -43,9 +43,10 @@ noticed() {
 # early CLIENT SERVER: one of them knew before three heartbeats can have been missed.
 early() { [ "$1" -le 1000 ] || [ "$2" -le 1000 ]; }
 
-# A cut exchanges the queue of a network. What is sent meanwhile may be dropped with an error, which
-# soft-RoCE takes for a failure of its own (rxe_req.c, rxe_xmit_packet): the connection is over at once, and
-# says nothing about heartbeats. Then it is tried again; who is too early always is still seen.
+# Around a cut a packet may be overtaken by another. Then soft-RoCE sends again what was not acknowledged,
+# and executes the registrations among it a second time, which fails (rxe_req.c: req_retry and
+# rxe_do_local_ops; rxe_mr.c: rxe_reg_fast_mr): the connection is over at once, and says nothing about
+# heartbeats. Then it is tried again; who is too early always is still seen.
 round() {
 	local what=$1 try load client server lives
 	for try in 1 2 3; do
