@@ -240,14 +240,25 @@ fi
 if ! full && ! modinfo nvme >/dev/null 2>&1; then
 	note "this kernel has no NVMe: left out"
 else
+	# The kernel looks at namespaces side by side and numbers the disks as it finds them, so a
+	# namespace is told by its id.
+	# namespace ID: its disk, once it is there.
+	namespace() {
+		local dir
+		for dir in /sys/block/nvme0n*; do
+			if [ "$(cat "$dir/nsid" 2>/dev/null)" = "$1" ]; then echo "${dir##*/}"; fi
+		done
+	}
+	scanned() { [ -b "/dev/$(namespace 1)" ] && [ -b "/dev/$(namespace 2)" ]; }
 	check "NVMe" modprobe nvme
-	check "NVMe: namespaces" wait_until 20 test -b /dev/nvme0n2
-	carried "NVMe" nvme0n1 logical_block_size=4096 && {
-		check_eq "NVMe: identity" "$(cat /sys/block/nvme0n1/wwid)" "$(identity "$RNBD_DEV")"
+	check "NVMe: namespaces" wait_until 20 scanned
+	first=$(namespace 1) second=$(namespace 2)
+	carried "NVMe" "$first" logical_block_size=4096 && {
+		check_eq "NVMe: identity" "$(cat "/sys/block/$first/wwid")" "$(identity "$RNBD_DEV")"
 		check "NVMe: unmap" rnbd_unmap "$RNBD_DEV"
 	}
-	carried "another namespace" nvme0n2 logical_block_size=512 && {
-		check_eq "another namespace: identity" "$(cat /sys/block/nvme0n2/wwid)" "$(identity "$RNBD_DEV")"
+	carried "another namespace" "$second" logical_block_size=512 && {
+		check_eq "another namespace: identity" "$(cat "/sys/block/$second/wwid")" "$(identity "$RNBD_DEV")"
 		check "another namespace: unmap" rnbd_unmap "$RNBD_DEV"
 	}
 fi
