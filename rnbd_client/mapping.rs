@@ -208,7 +208,6 @@ impl Device {
                 minors: MINORS_PER_DEVICE,
                 capacity_sectors: answer.rsp.nsectors,
                 read_only: self.wanted.mode == AccessMode::Ro,
-                owner: &crate::THIS_MODULE,
             },
         )
         .inspect_err(|e| self.complain(*e, "no disk can be made"))

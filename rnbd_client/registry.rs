@@ -105,8 +105,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// An empty registry whose links are in `links`.
-    pub(crate) fn new(links: Dir<()>) -> Result<Arc<Self>> {
+    /// An empty registry of the module, whose links are in `links`.
+    pub(crate) fn new(module: &'static ThisModule, links: Dir<()>) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
                 devices <- new_mutex!(Devices {
@@ -114,7 +114,7 @@ impl Registry {
                     closed: false,
                 }),
                 sessions: Sessions::new()?,
-                major: Major::register(c"rnbd")?,
+                major: Major::register(c"rnbd", module)?,
                 links,
                 worker: Arc::new(
                     OwnedQueue::new(

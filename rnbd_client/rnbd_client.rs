@@ -68,7 +68,7 @@ impl kernel::Module for RnbdClient {
         let class = Class::new(c"rnbd-client", module)?;
         let control = ClassDevice::new(&class, c"ctl", Arc::new(Control, GFP_KERNEL)?, true)?;
         let links = Dir::new(&control, c"devices", Arc::new((), GFP_KERNEL)?)?;
-        let registry = Registry::new(links)?;
+        let registry = Registry::new(module, links)?;
         // From here on a write to `map_device` finds the registry.
         REGISTRY.set(registry.clone());
         Ok(Self {

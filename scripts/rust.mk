@@ -11,12 +11,16 @@ ifndef RNBD_STAMP
 RNBD_STAMP := $(shell cd $(srcroot) && cat $$(find rust include rtrs -name '*.rs' -o -name '*.[ch]' | LC_ALL=C sort) | sha256sum | cut -c1-16)
 endif
 
+# What differs between kernels, for the crates below rust/: `since_7_3` is Linux 7.3 or later.
+rust_drift := $(if $(filter 1,$(shell expr $(VERSION) \* 1000 + $(PATCHLEVEL) \>= 7003)),--cfg=since_7_3)
+
 # Where the metadata of a library crate is written; $(1) is its stem with path.
 rmeta = $(obj)/$(dir $(1))lib$(notdir $(1)).rmeta
 
 # $(call rust_library,STEM): a crate whose metadata others use.
 define rust_library
-RUSTFLAGS_$(1).o += --emit=metadata=$$(call rmeta,$(1)) -Cmetadata=$$(RNBD_STAMP)
+RUSTFLAGS_$(1).o += --emit=metadata=$$(call rmeta,$(1)) -Cmetadata=$$(RNBD_STAMP) \
+	$(if $(filter rust/%,$(1)),$$(rust_drift))
 rust-libraries += $(1)
 clean-files += $(dir $(1))lib$(notdir $(1)).rmeta
 endef

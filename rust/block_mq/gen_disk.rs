@@ -110,8 +110,6 @@ pub struct DiskConfig<'a> {
     pub capacity_sectors: u64,
     /// Whether writers are refused by the block layer's own means.
     pub read_only: bool,
-    /// The module that implements the operations; held while the disk is open.
-    pub owner: &'static ThisModule,
 }
 
 /// An event to announce about a disk.
@@ -192,7 +190,7 @@ impl<O: Operations> Disk<O> {
         let inner = KBox::new(
             Inner::<O> {
                 queue: data,
-                fops: Self::operations(config.owner),
+                fops: Self::operations(config.major.owner()),
             },
             GFP_KERNEL,
         )?;

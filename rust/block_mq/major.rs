@@ -7,7 +7,8 @@ use kernel::{
     bindings,
     prelude::*,
     str::CStrExt,
-    sync::Arc, //
+    sync::Arc,
+    ThisModule, //
 };
 
 /// Longest name without its terminator (`struct blk_major_name` in
@@ -23,14 +24,16 @@ const MAX_NAME: usize = 15;
 pub struct Major {
     number: u32,
     name: &'static CStr,
+    owner: &'static ThisModule,
 }
 
 impl Major {
-    /// Takes the first free major number, under the name `name`.
+    /// Takes the first free major number, under the name `name`, for the disks of the module
+    /// `owner`.
     ///
     /// Fails with `EINVAL` for a name of more than 15 bytes, and with `EBUSY` if
     /// there is no number left. May sleep.
-    pub fn register(name: &'static CStr) -> Result<Arc<Self>> {
+    pub fn register(name: &'static CStr, owner: &'static ThisModule) -> Result<Arc<Self>> {
         // The kernel would keep the beginning only, and then warn that the name
         // is another one when the number is given back.
         if name.to_bytes().len() > MAX_NAME {
@@ -41,12 +44,22 @@ impl Major {
             // free number.
             unsafe { bindings::__register_blkdev(0, name.as_char_ptr(), None) },
         )?;
-        Ok(Arc::new(Self { number, name }, GFP_KERNEL)?)
+        let this = Self {
+            number,
+            name,
+            owner,
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
     }
 
     /// The number.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// The module that implements the operations of the disks; held while one of them is open.
+    pub(crate) fn owner(&self) -> &'static ThisModule {
+        self.owner
     }
 }
 

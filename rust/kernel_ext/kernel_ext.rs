@@ -15,6 +15,7 @@ const __LOG_PREFIX: &[u8] = b"kernel_ext\0";
 
 pub mod cpu;
 pub mod dma;
+mod drift;
 pub mod error;
 mod ffi;
 pub mod fmt;

@@ -5,6 +5,7 @@
 //! A [`Memory`] is freed by its last reference; that it is unmapped before is the protection
 //! domain's duty, which therefore holds one.
 
+use crate::drift::dma;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -30,13 +31,11 @@ pub enum Direction {
 impl Direction {
     /// The C constant.
     pub(crate) fn raw(self) -> c_int {
-        let raw = match self {
-            Self::ToDevice => bindings::dma_data_direction_DMA_TO_DEVICE,
-            Self::FromDevice => bindings::dma_data_direction_DMA_FROM_DEVICE,
-            Self::Bidirectional => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
-        };
-        // The three constants are 0, 1 and 2.
-        raw as c_int
+        match self {
+            Self::ToDevice => dma::TO_DEVICE,
+            Self::FromDevice => dma::FROM_DEVICE,
+            Self::Bidirectional => dma::BIDIRECTIONAL,
+        }
     }
 }
 

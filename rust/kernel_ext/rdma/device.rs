@@ -6,6 +6,7 @@
 //! is why [`HasDevice`] is implemented by the values that hold such an id.
 
 use super::id::IdRef;
+use crate::drift::count;
 use kernel::sync::Arc;
 use rdma_bindings as c;
 
@@ -61,7 +62,6 @@ impl DeviceInfo {
             core::ptr::copy_nonoverlapping(source, name.as_mut_ptr(), NAME_MAX);
             (&(*device).attrs, (*device).num_comp_vectors)
         };
-        let count = |value: i32| u32::try_from(value).unwrap_or(0);
         Self {
             name_len: name.iter().position(|&byte| byte == 0).unwrap_or(NAME_MAX),
             name,

@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     dma::Buffer,
+    drift::init_at,
     error::{
         errno,
         error, //
@@ -237,8 +238,8 @@ impl Parts {
             closing: Atomic::new(false),
             closed <- Completion::new(),
         });
-        // SAFETY: the caller promises the place; the initialiser cannot fail.
-        let Ok(()) = unsafe { init.__pinned_init(slot) };
+        // SAFETY: the caller promises the place.
+        unsafe { init_at(slot, init) };
     }
 }
 

@@ -7,6 +7,7 @@
 //! with a [`Hook`] behind it that knows the Rust function and the data.
 
 use super::Page;
+use crate::drift::kobj_attribute;
 use core::{
     cell::Cell,
     ptr::null_mut,
@@ -210,11 +211,7 @@ pub(super) unsafe trait RawAttribute: Sized {
 // SAFETY: `attr` is the first field of `struct kobj_attribute`.
 unsafe impl RawAttribute for bindings::kobj_attribute {
     fn new(attribute: bindings::attribute) -> Self {
-        Self {
-            attr: attribute,
-            show: Some(dir_show),
-            store: Some(dir_store),
-        }
+        kobj_attribute(attribute, dir_show, dir_store)
     }
 }
 

@@ -347,7 +347,7 @@ impl kernel::Module for Test {
         )?;
         let this = Self {
             shared,
-            _major: Major::register(c"kx_null")?,
+            _major: Major::register(c"kx_null", module)?,
         };
         let tags = TagSet::<Null>::new(Arc::new((), GFP_KERNEL)?, QUEUES, 1, DEPTH)?;
         for (index, mode) in (0u32..).zip([Mode::Now, Mode::Later, Mode::ReadOnly]) {
@@ -368,7 +368,6 @@ impl kernel::Module for Test {
                 minors: 64,
                 capacity_sectors: SECTORS,
                 read_only: mode == Mode::ReadOnly,
-                owner: module,
             };
             let disk = Disk::new(tags.clone(), data, &limits, &config)?;
             disk.add()?;
