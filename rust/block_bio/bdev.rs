@@ -57,8 +57,8 @@ impl BlockDevice {
     /// for writing. With `claim` nobody but callers in this module can claim the
     /// device, as file systems and other exclusive users do.
     ///
-    /// Symlinks are followed; the path is looked up with the credentials and in
-    /// the mount namespace of the calling thread. Errors are the kernel's:
+    /// Symlinks are followed; the path is looked up with the credentials of the
+    /// calling thread, from the root that init has. Errors are the kernel's:
     /// `ENOENT`, `ENOTBLK`, `EACCES` (writing to a read-only device), `ENXIO`,
     /// `EBUSY` (also if the device is claimed by somebody else), and whatever the
     /// device's driver says. May sleep.
@@ -80,7 +80,7 @@ impl BlockDevice {
         //   compared. No holder operations are needed: we do without being told
         //   that the device is gone.
         let file = from_err_ptr(unsafe {
-            bindings::bdev_file_open_by_path(path.as_char_ptr(), mode, holder, core::ptr::null())
+            raw::biox_bdev_open(path.as_char_ptr(), mode, holder)
         })?;
         // SAFETY: `file` is an open block-device file.
         let bdev = unsafe { bindings::file_bdev(file) };

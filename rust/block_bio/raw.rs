@@ -77,6 +77,12 @@ extern "C" {
     /// Copies the name of this host, terminated, into `len` bytes.
     pub(crate) fn biox_node_name(buf: *mut c_char, len: usize);
 
+    /// Opens a block device, without holder operations.
+    pub(crate) fn biox_bdev_open(
+        path: *const c_char,
+        mode: u32,
+        holder: *mut c_void,
+    ) -> *mut bindings::file;
     /// Opens a regular file; `ENOTBLK` if it is something else.
     pub(crate) fn biox_file_open(path: *const c_char, write: bool) -> *mut bindings::file;
     /// Fills in what identifies the file.

@@ -20,6 +20,7 @@ struct biox_file_facts {
 	u8 uuid[16];
 };
 
+struct file *biox_bdev_open(const char *path, u32 mode, void *holder);
 struct file *biox_file_open(const char *path, bool write);
 void biox_file_facts(struct file *file, struct biox_file_facts *out);
 void biox_file_limits(struct file *file, struct biox_limits *out);
