@@ -10,7 +10,10 @@
 
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        rcu,
+        Arc, //
+    }, //
 };
 use kernel_ext::{
     error::{
@@ -101,17 +104,18 @@ pub(crate) fn patient() -> bool {
     false
 }
 
-/// Sends `message` and waits for the answer, of which the bytes that were asked for are valid.
-/// Waiting ends early when `hurry` says so.
+/// Sends `message` and waits for the answer, of which the bytes that were asked for are valid. With
+/// an epoch it is sent in that one only. Waiting ends early when `hurry` says so.
 ///
 /// # Errors
 ///
 /// What the server answered, or what ended the request: `ECONNABORTED` if no path is
-/// connected, `ETIMEDOUT` if nothing came, `EINTR` if `hurry` said so, `ENOMEM`.
+/// connected or the epoch is over, `ETIMEDOUT` if nothing came, `EINTR` if `hurry` said so, `ENOMEM`.
 pub(crate) fn exchange(
     session: &Session,
     message: &[u8],
     carrier: Carrier,
+    epoch: Option<u64>,
     hurry: &dyn Fn() -> bool,
 ) -> Result<KBox<[u8; ANSWER_MAX]>> {
     let exchange = Exchange::new()?;
@@ -122,7 +126,14 @@ pub(crate) fn exchange(
     if let Carrier::Read(len) = &carrier {
         sg.use_scratch((*len).min(ANSWER_MAX))?;
     }
-    session.send_control(permit, exchange.clone(), message, &carrier)?;
+    {
+        // Whoever opens devices in the next epoch waits for those who have seen this one.
+        let _reading = rcu::read_lock();
+        if epoch.is_some_and(|epoch| epoch != session.epoch()) {
+            return Err(error(errno::ECONNABORTED));
+        }
+        session.send_control(permit, exchange.clone(), message, &carrier)?;
+    }
     // A late answer finds the exchange alive, and nobody waiting.
     let mut left = TIMEOUT_MS / HURRY_POLL_MS;
     while !exchange.done.wait_timeout(HURRY_POLL_MS) {

@@ -170,8 +170,9 @@ pub(crate) struct Device {
     pub(crate) stats: Arc<Stats>,
     #[pin]
     pub(crate) state: AtomicEnum<State>,
-    /// The id that the server gave it.
+    /// The id that the server gave it, and the session's epoch in which it did.
     id: Atomic<u32>,
+    pub(crate) epoch: Atomic<u64>,
     #[pin]
     pub(crate) session: ArcCell<Session>,
     #[pin]
@@ -257,6 +258,7 @@ impl Device {
                 stats,
                 state <- AtomicEnum::new(State::Init),
                 id: Atomic::new(0),
+                epoch: Atomic::new(0),
                 session <- ArcCell::new(Some(session)),
                 openers <- new_mutex!(Openers {
                     count: 0,
@@ -323,9 +325,10 @@ impl Device {
         .to_c_str(buffer)
     }
 
-    /// Takes over the number that the server gave.
-    pub(crate) fn set_id(&self, id: u32) {
+    /// Takes over the number that the server gave in this epoch of the session.
+    pub(crate) fn set_id(&self, id: u32, epoch: u64) {
         self.id.store(id, Relaxed);
+        self.epoch.store(epoch, Relaxed);
     }
 
     /// Says that the device is going, unless it is in use or going already. The winner calls
@@ -344,6 +347,11 @@ impl Device {
         }
         openers.closed = true;
         Ok(())
+    }
+
+    /// Undoes [`Self::begin_unmap`], for a caller that cannot go on.
+    pub(crate) fn cancel_unmap(&self) {
+        self.openers.lock().closed = false;
     }
 
     /// Does something with the disk, if there is one. Process context.

@@ -88,8 +88,9 @@ impl Device {
         }
         // From here on it hears of the link, so an answer of a session that is gone is known as such.
         session.attach(self.clone())?;
-        let seen = *self.outages.lock();
+        let seen = self.look(&session);
         let answer = self.ask(&session, &control::patient, true)?;
+        *self.known.lock() = Some(answer);
         let id = answer.rsp.device_id;
         // From here on `unmap` sends a close message for the id.
         if let Err(e) = self.go_live(State::Init, seen, id) {
@@ -97,17 +98,21 @@ impl Device {
                 return Err(self.link_lost());
             }
             // It is being unmapped; nobody else knows that it is open.
-            session.close_device(id);
+            session.close_device(id, seen.epoch);
             return Err(e);
         }
         session.claim_id(self, id);
 
         let disk = self.disk(&session, &answer, major)?;
-        *self.known.lock() = Some(answer);
         disk.add()?;
         let mut buffer = KBox::new([0u8; LINK_NAME_BUF_LEN], GFP_KERNEL)?;
         // A link that goes down from here on finds the disk, and says so after we said the opposite.
         let mut revival = self.revival.lock();
+        // Who heard of another size meanwhile had no disk to give it to.
+        let size = self
+            .known
+            .lock()
+            .map_or(answer.rsp.nsectors, |known| known.rsp.nsectors);
         let mut parts = self.parts.lock();
         match self.state() {
             State::Mapped => {}
@@ -115,6 +120,9 @@ impl Device {
             State::Unmapped => return Err(ENODEV),
             // A link that went down while there was no disk left it without a state of its own.
             _ => return Err(self.link_lost()),
+        }
+        if size != disk.capacity() {
+            disk.set_capacity_and_notify(size)?;
         }
         let files = Dir::new(&disk, c"rnbd", self.clone())?;
         let counts = Dir::new(&files, c"stats", self.stats.clone())?;
@@ -155,7 +163,7 @@ impl Device {
             true => OPEN_RSP_EXT_LEN,
             false => OPEN_RSP_LEN,
         };
-        let answer = control::exchange(session, &message[..], Carrier::Read(room), hurry)
+        let answer = control::exchange(session, &message[..], Carrier::Read(room), None, hurry)
             .inspect_err(|e| {
                 if aloud {
                     self.complain(*e, "the server refused to open it");
@@ -260,7 +268,7 @@ impl Device {
         synchronize_rcu();
         if let Some(session) = session {
             if matches!(before, Ok((State::Mapped, _))) {
-                session.close_device(self.id());
+                session.close_device(self.id(), self.epoch.load(Relaxed));
             }
         }
         drop(lease);

@@ -78,14 +78,14 @@ impl Operations for DiskQueue {
                 // The queue is about to be halted.
                 return Err(idle.busy());
             }
-            State::Disconnected => return Err(idle.fail(Status::TRANSPORT)),
-            State::Init | State::Unmapped => return Err(idle.fail(Status::IOERR)),
+            State::Disconnected => return Err(fail(device, idle, Status::TRANSPORT)),
+            State::Init | State::Unmapped => return Err(fail(device, idle, Status::IOERR)),
         }
         let Some(op) = operation(idle.op()) else {
             return Err(idle.fail(Status::from_errno(-errno::EOPNOTSUPP)));
         };
         let Some(session) = device.session() else {
-            return Err(idle.fail(Status::IOERR));
+            return Err(fail(device, idle, Status::IOERR));
         };
         let Some(permit) = session.transport().permit(session.kind(idle.hw_queue())) else {
             return Err(idle.busy());
@@ -113,10 +113,18 @@ impl Operations for DiskQueue {
     }
 }
 
-/// Whether a request ended, or was refused, because there was no path: `ESTALE` says that the
-/// server does not execute it any more, `ECONNABORTED` that nobody knows.
+/// Ends a request that cannot be sent, as a failed one.
+fn fail<'a>(device: &Device, idle: IdleRequest<'a, DiskQueue>, status: Status) -> Refusal<'a> {
+    if let Some(op) = operation(idle.op()) {
+        device.stats.failed(op);
+    }
+    idle.fail(status)
+}
+
+/// Whether a request ended, or was refused, because there was no path. Only the transport says so:
+/// a server that does is taken to say `EIO`.
 fn is_lost(errno: i32) -> bool {
-    errno == -errno::ECONNABORTED || errno == -errno::ESTALE
+    errno == -errno::ECONNABORTED
 }
 
 /// How a request ends.
@@ -168,6 +176,7 @@ fn submit(
     if op.has_data() {
         if let Err(e) = request.map_sg(permit.sg()) {
             drop(permit);
+            device.stats.failed(op);
             request.end(Status::from_errno(e.to_errno()));
             return Ok(());
         }

@@ -314,9 +314,17 @@ pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) ->
         };
         pr_err!("{}: not unmapped: {}\n", Label(device), reason);
     })?;
-    // Nobody else removes the file of a device that is going, so this cannot fail; it keeps
-    // the module loaded until the write returns.
-    context.remove_self();
+    // It keeps the module loaded until the write returns. Nobody else removes the file of a device
+    // that is going, so it fails only if the module is going: then its exit unmaps everything, which
+    // would wait for this call if the device were ours.
+    if !context.remove_self() {
+        device.cancel_unmap();
+        pr_err!(
+            "{}: not unmapped: the module is being unloaded, which unmaps it\n",
+            Label(device)
+        );
+        return Err(ENODEV);
+    }
     device.unmap(force);
     pr_info!("{}: rnbd{} is unmapped\n", Label(device), device.index);
     registry.remove(device);

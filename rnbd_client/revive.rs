@@ -43,6 +43,7 @@ use crate::{
         State, //
     },
     patience::NoPath,
+    session::Session, //
 };
 
 /// Between two looks at a device that is not what it should be, in milliseconds.
@@ -99,6 +100,15 @@ impl Revival {
         self.retry_at_ms = 0;
         self.retry_ms = RETRY_MS;
     }
+}
+
+/// What had happened to the link when the server was asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    /// The session's epoch, to which the number of the device belongs.
+    pub(crate) epoch: u64,
+    /// The device's outages.
+    outages: u64,
 }
 
 impl Device {
@@ -272,7 +282,7 @@ impl Device {
 
     fn try_reopen(self: &Arc<Self>, revival: &mut Revival) -> Result {
         let session = self.session().ok_or(ENODEV)?;
-        let seen = *self.outages.lock();
+        let seen = self.look(&session);
         // Whoever saw this or any other device mapped before the outage has sent its request.
         synchronize_rcu();
         let hurry = || self.is_in_a_hurry();
@@ -281,7 +291,7 @@ impl Device {
         let id = now.rsp.device_id;
         if let Err(e) = self.accept(&now) {
             revival.refused = true;
-            session.close_device(id);
+            session.close_device(id, seen.epoch);
             return Err(e);
         }
         session.claim_id(self, id);
@@ -289,7 +299,7 @@ impl Device {
             .inspect_err(|e| {
                 // It is being unmapped; nobody else knows that it is open.
                 if *e == ENODEV {
-                    session.close_device(id);
+                    session.close_device(id, seen.epoch);
                 }
             })?;
         self.know(now);
@@ -297,25 +307,38 @@ impl Device {
         revival.online = true;
         self.stats.reopened();
         let _ = self.with_disk(|disk| {
-            disk.go_on();
+            // If the link went again, `keep_or_fail` has the say, under the same lock.
+            if self.state() == State::Mapped {
+                disk.go_on();
+            }
             disk.uevent(DiskEvent::Online);
         });
         pr_info!("{}: open again\n", Label(self));
         Ok(())
     }
 
+    /// What has happened so far to the link; before the server is asked. Any context.
+    pub(crate) fn look(&self, session: &Session) -> Seen {
+        // In this order: an epoch that is over meanwhile is known as such.
+        let epoch = session.epoch();
+        Seen {
+            epoch,
+            outages: *self.outages.lock(),
+        }
+    }
+
     /// The server has opened the device as `id`: it carries IO, unless the link went down or came up
-    /// again since `seen` was the number of outages. Any context.
+    /// again since `seen`. Any context.
     ///
     /// # Errors
     ///
     /// `ECONNABORTED` if it did, `ENODEV` if the device is not in the state `from` any more.
-    pub(crate) fn go_live(&self, from: State, seen: u64, id: u32) -> Result {
+    pub(crate) fn go_live(&self, from: State, seen: Seen, id: u32) -> Result {
         let outages = self.outages.lock();
-        if *outages != seen {
+        if *outages != seen.outages {
             return Err(error(errno::ECONNABORTED));
         }
-        self.set_id(id);
+        self.set_id(id, seen.epoch);
         self.patience.up();
         self.step(from, State::Mapped).map_err(|_| ENODEV)
     }
@@ -324,22 +347,22 @@ impl Device {
     /// is logged. Under `revival`.
     fn refresh(self: &Arc<Self>, aloud: bool) -> Result<Opened> {
         let session = self.session().ok_or(ENODEV)?;
-        let seen = *self.outages.lock();
+        let seen = self.look(&session);
         let now = self.ask(&session, &|| self.is_in_a_hurry(), aloud)?;
         let id = now.rsp.device_id;
         self.accept(&now).inspect_err(|_| {
             if id != self.id() {
                 // The name leads elsewhere now; the disk stays with what it has.
-                session.close_device(id);
+                session.close_device(id, seen.epoch);
             }
         })?;
         session.claim_id(self, id);
         {
             let outages = self.outages.lock();
-            if *outages != seen || self.state() != State::Mapped {
+            if *outages != seen.outages || self.state() != State::Mapped {
                 return Err(error(errno::ECONNABORTED));
             }
-            self.set_id(id);
+            self.set_id(id, seen.epoch);
         }
         self.know(now);
         Ok(now)

@@ -21,6 +21,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
@@ -108,7 +109,7 @@ struct InFlight {
 #[pin_data]
 pub(crate) struct Completions {
     /// One entry per permit; there before the first permit is given out.
-    in_flight: SetOnce<KVec<InFlight>>,
+    in_flight: SetOnce<KVVec<InFlight>>,
     /// The devices of the session.
     #[pin]
     devices: IrqSpinLock<KVec<Arc<Device>>>,
@@ -154,7 +155,7 @@ impl Ulp for Completions {
     fn link(&self, event: LinkEvent) {
         let up = matches!(event, LinkEvent::Up);
         if up {
-            self.epoch.add(1, Relaxed);
+            let _ = self.epoch.fetch_add(1, Full);
         }
         self.up.store(up, Release);
         for device in self.devices.lock().iter() {
@@ -205,7 +206,7 @@ impl Session {
         let transport = rtrs_client::Session::open(params, ulp)?;
         let limits = transport.limits()?;
         let depth = usize::from(limits.queue_depth);
-        let mut in_flight = KVec::with_capacity(depth, GFP_KERNEL)?;
+        let mut in_flight = KVVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
             in_flight.push(
                 InFlight {
@@ -264,7 +265,7 @@ impl Session {
     /// Tells the server which version is spoken here, and keeps its answer.
     fn greet(&self, hurry: &dyn Fn() -> bool) -> Result {
         let message = SessInfo { ver: VERSION_MAJOR }.to_bytes();
-        let answer = control::exchange(self, &message, Carrier::Read(SESS_INFO_LEN), hurry)?;
+        let answer = control::exchange(self, &message, Carrier::Read(SESS_INFO_LEN), None, hurry)?;
         let answer = answer.get(..SESS_INFO_LEN).unwrap_or_default();
         let answer = SessInfoRsp::parse(answer).map_err(|e| error(e.errno()))?;
         self.version.store(u32::from(answer.ver), Relaxed);
@@ -282,7 +283,7 @@ impl Session {
                 None => sleep_ms(GREETING_POLL_MS),
             }
         };
-        let epoch = self.completions.epoch.load(Relaxed);
+        let epoch = self.epoch();
         if *greeted == epoch {
             return Ok(());
         }
@@ -290,6 +291,11 @@ impl Session {
         *greeted = epoch;
         self.mute.store(false, Relaxed);
         Ok(())
+    }
+
+    /// How often the session came up again: numbers of devices are those of one epoch. Any context.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.completions.epoch.load(Acquire)
     }
 
     /// Whether there is a path, as far as the devices have heard. Any context.
@@ -307,15 +313,22 @@ impl Session {
         self.version.load(Relaxed) >= u32::from(VERSION_WITH_PRIORITY)
     }
 
-    /// Tells the server that a device is not needed any more. It closes the device at the latest
+    /// Tells the server that a device is not needed any more, which has this number in this epoch;
+    /// in the next one the number is another device's. The server closes the device at the latest
     /// with the session, so an error is nobody's business; but a server that did not answer
     /// once is not waited for again. Process context.
-    pub(crate) fn close_device(&self, device_id: u32) {
-        if self.mute.load(Relaxed) {
+    pub(crate) fn close_device(&self, device_id: u32, epoch: u64) {
+        if self.mute.load(Relaxed) || epoch != self.epoch() {
             return;
         }
         let message = Close { device_id }.to_bytes();
-        let closed = control::exchange(self, &message, Carrier::Write, &control::patient);
+        let closed = control::exchange(
+            self,
+            &message,
+            Carrier::Write,
+            Some(epoch),
+            &control::patient,
+        );
         if closed.is_err_and(|e| e == error(errno::ETIMEDOUT)) {
             pr_warn!("session {}: the server does not answer\n", Show(&self.name));
             self.mute.store(true, Relaxed);

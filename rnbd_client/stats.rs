@@ -138,6 +138,14 @@ impl Stats {
         self.events.add([(REOPENED, 1)]);
     }
 
+    /// A request failed before it was counted as started. Any context.
+    pub(crate) fn failed(&self, op: Op) {
+        let at = OPS.iter().position(|known| *known == op);
+        if let Some(per_op) = at.and_then(|at| self.ops.get(at)) {
+            per_op.sums.add([(ERRORS, 1)]);
+        }
+    }
+
     /// A request ended. Any context.
     #[inline]
     pub(crate) fn ended(&self, ended: &Ended) {

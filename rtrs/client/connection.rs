@@ -19,6 +19,7 @@ use kernel::{
 };
 use kernel_ext::{
     cpu,
+    error::errno,
     rdma::{
         Context,
         Done,
@@ -178,7 +179,7 @@ impl Connection {
                     (true, false) => self.new_key(live, received, chunk)?,
                     (false, false) | (true, true) => return Err(Fault::Carrier),
                 }
-                Ok(Arrival::Answer(chunk, errno.errno()))
+                Ok(Arrival::Answer(chunk, status(errno.errno())))
             }
             Immediate::HeartbeatMsg if write && self.cid == 0 => Ok(Arrival::HeartbeatMsg),
             Immediate::HeartbeatAck if write && self.cid == 0 => Ok(Arrival::HeartbeatAck),
@@ -249,6 +250,15 @@ impl Connection {
         if let Err(fault) = result {
             self.path.fail(fault);
         }
+    }
+}
+
+/// The status of a request that was answered. That a path was lost is for this side to say, as the
+/// user sends such a request again; from a server it is an error like others.
+fn status(answered: i32) -> i32 {
+    match answered == -errno::ECONNABORTED {
+        true => -errno::EIO,
+        false => answered,
     }
 }
 
