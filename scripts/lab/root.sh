@@ -4,6 +4,9 @@
 # Builds the lab root: a Debian release with its backports kernel, the
 # toolchain that kernel was built with, QEMU, fio and the RDMA user space.
 # Does nothing when the root is there and has every package.
+#
+# LAB_KERNEL=RELEASE takes that one of the kernels that backports still has, instead of the
+# newest; it needs a cache of its own (RNBD_CACHE), as a root has one kernel.
 
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -70,8 +73,8 @@ bootstrap() {
 install_kernel() {
 	local kv base
 	in_root apt-get update
-	kv=$(in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
-		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p' | head -n 1)
+	kv=${LAB_KERNEL:-$(in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
+		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p' | head -n 1)}
 	[ -n "$kv" ] || { echo "backports has no linux-image-amd64"; return 1; }
 	base=$(printf '%s' "$kv" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')
 	# Not linux-image-*: its initramfs hook needs a machine that boots.
@@ -92,3 +95,5 @@ once "Debian $SUITE root" "$ROOT/.lab-bootstrapped" bootstrap
 list=$(printf '%s\n' "${TOOLS[@]}" | sha256sum | cut -c1-12)
 once "tools in the root (about 3 minutes)" "$ROOT/.lab-tools-$list" install_tools
 once "stock kernel from backports" "$ROOT/.lab-kernel" install_kernel
+[ "${LAB_KERNEL:-$(kernel_release)}" = "$(kernel_release)" ] ||
+	die "$CACHE is for $(kernel_release): give RNBD_CACHE=... for $LAB_KERNEL"
