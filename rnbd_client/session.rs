@@ -99,8 +99,9 @@ const GREETING_POLL_MS: u32 = 20;
 struct InFlight {
     io: AtomicSlot<Request<DiskQueue>>,
     control: AtomicSlot<Arc<Exchange>>,
-    /// The number of the device whose request was the last one here.
-    owner: Atomic<u32>,
+    /// The number of the device whose request was the last one here, and below it the use of the
+    /// permit: one word, so that they belong together.
+    owner: Atomic<u64>,
     /// When that was sent, in nanoseconds; 0 when it is over.
     started_ns: Atomic<u64>,
 }
@@ -117,6 +118,17 @@ pub(crate) struct Completions {
     up: Atomic<bool>,
     /// How often the session came up again.
     epoch: Atomic<u64>,
+}
+
+impl InFlight {
+    /// The use of the permit, if it is for a request of the device. Whatever is read after this may
+    /// be of a later use, which the transport does not take for this one.
+    fn turn_of(&self, device: &Device) -> Option<u32> {
+        let owner = self.owner.load(Acquire);
+        let mine = owner >> u32::BITS == u64::from(device.index);
+        // The low half.
+        mine.then_some(owner as u32)
+    }
 }
 
 impl Completions {
@@ -352,16 +364,19 @@ impl Session {
         let Some(entry) = self.completions.entry(index) else {
             return;
         };
+        let turn = entry.turn_of(device);
         let started_ns = entry.started_ns.load(Relaxed);
-        let mine = entry.owner.load(Relaxed) == device.index && started_ns != 0;
-        if mine && self.is_up() && device.patience.is_late(started_ns) {
+        let Some(turn) = turn.filter(|_| started_ns != 0) else {
+            return;
+        };
+        if self.is_up() && device.patience.is_late(started_ns) {
             device.stats.timed_out();
             warn_limited!(
                 "{}: no answer for {} s; giving up the path\n",
                 Label(device),
                 device.patience.io_s()
             );
-            self.transport.expire(index);
+            self.transport.expire(index, turn);
         }
     }
 
@@ -371,8 +386,9 @@ impl Session {
             return;
         };
         for (index, entry) in entries.iter().enumerate() {
-            if entry.owner.load(Relaxed) == device.index && entry.started_ns.load(Relaxed) != 0 {
-                self.transport.expire(index);
+            let turn = entry.turn_of(device);
+            if let Some(turn) = turn.filter(|_| entry.started_ns.load(Relaxed) != 0) {
+                self.transport.expire(index, turn);
             }
         }
     }
@@ -415,7 +431,9 @@ impl Session {
             return Err((request, EINVAL));
         };
         request.set_token(u32::try_from(index).unwrap_or(u32::MAX));
-        entry.owner.store(request.queue().index, Relaxed);
+        let device = u64::from(request.queue().index);
+        let owner = device << u32::BITS | u64::from(permit.turn());
+        entry.owner.store(owner, Relaxed);
         entry.started_ns.store(now_ns().max(1), Relaxed);
         drop(entry.io.put(request));
         let sent = if read {

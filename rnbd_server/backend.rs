@@ -105,22 +105,23 @@ impl Backend {
         write: bool,
         wish: Option<IoMode>,
     ) -> Result<Arc<RegularFile>, Refusal> {
-        let file = RegularFile::open(path, write).map_err(|e| match e {
-            // What the errno of a file system means to somebody who knows devices.
-            EROFS | EPERM => Refusal::from_backend(EACCES),
-            e => Refusal::from_backend(e),
-        })?;
+        // Opening has effects of its own, on who runs or holds the file; so this is asked first.
         match wish {
             Some(IoMode::File) => {}
             None if params::EXPORT_FILES.get() => {}
             _ => {
                 return Err(Refusal::new(
                     ENOTBLK,
-                    "it is a regular file; map it with io_mode=fileio, \
-                     or load rnbd_server with export_files=Y",
+                    "it is neither a block device nor a regular file that may be exported; \
+                     a file needs io_mode=fileio, or rnbd_server with export_files=Y",
                 ))
             }
         }
+        let file = RegularFile::open(path, write).map_err(|e| match e {
+            // What the errno of a file system means to somebody who knows devices.
+            EROFS | EPERM => Refusal::from_backend(EACCES),
+            e => Refusal::from_backend(e),
+        })?;
         Ok(Arc::new(file, GFP_KERNEL)?)
     }
 

@@ -28,7 +28,10 @@ use kernel::{
 };
 use kernel_ext::{
     fmt::escape,
-    log::warn_limited,
+    log::{
+        info_limited,
+        warn_limited, //
+    },
     sysfs::{
         Class,
         ClassDevice,
@@ -370,7 +373,7 @@ impl Export {
             };
             let sectors = backend.sectors();
             if sectors != self.sectors {
-                pr_info!(
+                info_limited!(
                     "the size of a device changed from {} to {} sectors: {}\n",
                     self.sectors,
                     sectors,

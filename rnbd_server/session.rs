@@ -33,10 +33,12 @@ use kernel::{
 };
 use kernel_ext::{
     error::errno,
+    random,
     sync::ArcCell, //
 };
 use rnbd_proto::{
     limits::{
+        MAX_NOTICE_ID,
         OPEN_RSP_LEN,
         VERSION_MAJOR, //
     },
@@ -200,7 +202,7 @@ impl Session {
                 version: Atomic::new(0),
                 table <- ArcCell::new(Some(table)),
                 control <- new_mutex!(Control {
-                    next_id: 0,
+                    next_id: first_id(),
                     cache: None,
                     closed: false,
                 }),
@@ -486,4 +488,13 @@ impl Ulp for Sessions {
         let handle: Arc<dyn UlpSession> = Arc::new(Handle(session), GFP_KERNEL)?;
         Ok(handle)
     }
+}
+
+/// The id of the first device of a session. A client that has not noticed yet that it has a new
+/// session must not reach a device of that with an id of the old one; so they begin anywhere.
+fn first_id() -> u32 {
+    let mut bytes = [0; 4];
+    random::bytes(&mut bytes);
+    // Half of the range is left for later ones.
+    u32::from_le_bytes(bytes) & (MAX_NOTICE_ID >> 1)
 }

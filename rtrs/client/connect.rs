@@ -357,7 +357,8 @@ fn connect(
             params,
             new_rkey,
             features,
-        }) => {
+            // Only what was offered can be switched on.
+        }) if params::features().has(features) => {
             let agreed = Agreed {
                 params,
                 new_rkey,
@@ -365,7 +366,7 @@ fn connect(
             };
             Ok((qp, agreed))
         }
-        Ok(ConnectReply::Reject(_)) | Err(_) => {
+        Ok(_) | Err(_) => {
             qp.shutdown();
             Err(error(errno::ECONNRESET))
         }

@@ -521,7 +521,8 @@ impl Inner {
                 }
                 Err((permit, reason)) => refused = (permit, reason),
             }
-            busy |= refused.1 == EAGAIN;
+            // Full, without memory to map, or a fence is still in its place: all of it passes.
+            busy |= [EAGAIN, ENOMEM, EBUSY].contains(&refused.1);
             // It would be as wrong on any other path.
             if refused.1 == error(errno::EMSGSIZE) {
                 return Err(refused);

@@ -325,19 +325,29 @@ impl Live {
         }
     }
 
-    /// Asks the server to be done with a lost path, in the place of a request that waits.
-    /// Any context.
+    /// Asks the server to be done with a lost path, with the permit `spare`, which is taken, or in
+    /// the place of the request with this chunk, which waits. Any context.
     ///
     /// Fails with `EAGAIN` if the queue is full, or as posting does.
-    pub(crate) fn fence(&self, chunk: ChunkIndex, wreck: &Arc<Wreck>) -> Result {
+    pub(crate) fn fence(
+        &self,
+        waiting: ChunkIndex,
+        wreck: &Arc<Wreck>,
+        spare: &mut Option<Permit>,
+    ) -> Result {
+        let chunk = spare.as_ref().map_or(waiting, |spare| spare.ticket().chunk);
         self.slot(chunk.index())
             .ok_or(EINVAL)?
-            .fence(self, chunk, wreck)
+            .fence(self, chunk, wreck, spare)
     }
 
-    /// Gives the path up if it carries the request with this index. Any context.
-    pub(crate) fn expire(&self, index: usize) {
-        if self.slot(index).is_some_and(Slot::is_unanswered) {
+    /// Gives the path up if it carries the request with this index, and that is the one meant.
+    /// Any context.
+    pub(crate) fn expire(&self, index: usize, is_it: impl FnOnce() -> bool) {
+        if self
+            .slot(index)
+            .is_some_and(|slot| slot.is_unanswered(is_it))
+        {
             self.fail(Fault::Expired);
         }
     }

@@ -54,7 +54,6 @@ pub enum Kind {
 }
 
 /// Bits of a word of a bitmap.
-const WORD_BITS: usize = usize::BITS as usize;
 
 /// A word of the bitmap.
 struct PermitWord(Atomic<usize>);
@@ -71,12 +70,39 @@ impl Word for PermitWord {
     }
 }
 
+/// The uses of a permit, counted; 0 is none. A number comes again after 2^32 of them.
+struct Turn {
+    taken: Atomic<u32>,
+    /// The one whose request the user has given up on.
+    expired: Atomic<u32>,
+}
+
+impl Turn {
+    fn new() -> Self {
+        Self {
+            taken: Atomic::new(0),
+            expired: Atomic::new(0),
+        }
+    }
+
+    /// The permit was taken, and is the caller's.
+    #[inline]
+    fn begin(&self) -> u32 {
+        let turn = self.taken.load(Relaxed).wrapping_add(1).max(1);
+        self.taken.store(turn, Relaxed);
+        if self.expired.load(Relaxed) != 0 {
+            self.expired.store(0, Relaxed);
+        }
+        turn
+    }
+}
+
 /// All permits of a session.
 #[pin_data]
 pub(crate) struct Pool {
     words: KVVec<PermitWord>,
-    /// A bit per permit: the user has given up on its request.
-    expired: KVVec<PermitWord>,
+    /// What tells one use of a permit from another.
+    turns: KVVec<Turn>,
     /// The scatter table of each permit that is free.
     tables: KVVec<AtomicSlot<KBox<SgTable>>>,
     /// Where the request of each permit waits while it has no path.
@@ -92,21 +118,21 @@ impl Pool {
         let depth = usize::from(params.depth().get());
         let capacity = usize::try_from(max_segments)?;
         let mut words = KVVec::with_capacity(words_for(depth), GFP_KERNEL)?;
-        let mut expired = KVVec::with_capacity(words_for(depth), GFP_KERNEL)?;
         for _ in 0..words_for(depth) {
             words.push(PermitWord(Atomic::new(0)), GFP_KERNEL)?;
-            expired.push(PermitWord(Atomic::new(0)), GFP_KERNEL)?;
         }
+        let mut turns = KVVec::with_capacity(depth, GFP_KERNEL)?;
         let mut tables = KVVec::with_capacity(depth, GFP_KERNEL)?;
         let mut berths = KVVec::with_capacity(depth, GFP_KERNEL)?;
         for _ in 0..depth {
             berths.push(Berth::new()?, GFP_KERNEL)?;
+            turns.push(Turn::new(), GFP_KERNEL)?;
             tables.push(AtomicSlot::new(SgTable::new(capacity)?), GFP_KERNEL)?;
         }
         Arc::pin_init(
             pin_init!(Self {
                 words,
-                expired,
+                turns,
                 tables,
                 berths,
                 params,
@@ -130,34 +156,24 @@ impl Pool {
         self.berths.get(index).map(|berth| &**berth)
     }
 
-    /// The user has given up on the request with this permit. Any context.
-    pub(crate) fn set_expired(&self, index: usize) {
-        self.change_expired(index, |word, bit| word | bit);
-    }
-
-    fn clear_expired(&self, index: usize) {
-        // Hardly ever set, so the line is shared by all processors.
-        if self.is_expired(index) {
-            self.change_expired(index, |word, bit| word & !bit);
+    /// The user has given up on the request of this use of the permit. Any context.
+    pub(crate) fn set_expired(&self, index: usize, turn: u32) {
+        if let Some(of) = self.turns.get(index) {
+            of.expired.store(turn, Relaxed);
         }
     }
 
-    /// Whether the user has given up on the request with this permit. Any context.
+    /// Whether the user has given up on the request of this use of the permit. Any context.
     #[inline]
-    pub(crate) fn is_expired(&self, index: usize) -> bool {
-        let word = self.expired.get(index / WORD_BITS);
-        word.is_some_and(|word| word.load() & (1 << (index % WORD_BITS)) != 0)
+    pub(crate) fn is_expired(&self, index: usize, turn: u32) -> bool {
+        self.turns
+            .get(index)
+            .is_some_and(|of| of.expired.load(Relaxed) == turn)
     }
 
-    fn change_expired(&self, index: usize, change: impl Fn(usize, usize) -> usize) {
-        let Some(word) = self.expired.get(index / WORD_BITS) else {
-            return;
-        };
-        let bit = 1 << (index % WORD_BITS);
-        let mut current = word.load();
-        while let Err(now) = word.compare_exchange(current, change(current, bit)) {
-            current = now;
-        }
+    /// The use that the permit is in, or was in last. Any context.
+    pub(crate) fn turn(&self, index: usize) -> u32 {
+        self.turns.get(index).map_or(0, |of| of.taken.load(Relaxed))
     }
 
     /// Takes a permit if one is free. Any context.
@@ -170,7 +186,7 @@ impl Pool {
             .ok()
             .and_then(|index| self.params.chunk(index));
         let table = self.tables.get(index).and_then(AtomicSlot::take);
-        self.clear_expired(index);
+        let turn = self.turns.get(index).map_or(0, Turn::begin);
         let (Some(chunk), Some(table)) = (chunk, table) else {
             // Neither can be missing while the bit is ours.
             self.bits().release(index);
@@ -181,6 +197,7 @@ impl Pool {
             chunk,
             kind,
             cpu,
+            turn,
         };
         Some(Permit::new(ticket, table))
     }
@@ -227,6 +244,8 @@ pub(crate) struct Ticket {
     pub(crate) kind: Kind,
     /// The processor on which it was taken.
     pub(crate) cpu: u32,
+    /// Which use of the permit this is.
+    pub(crate) turn: u32,
 }
 
 struct Parts {
@@ -259,13 +278,20 @@ impl Permit {
         self.0.ticket.chunk.index()
     }
 
+    /// Which use of the permit this is: not 0, and not that of the uses before it. See
+    /// [`Session::expire`](crate::Session::expire).
+    #[inline]
+    pub fn turn(&self) -> u32 {
+        self.0.ticket.turn
+    }
+
     /// What it was taken for.
     #[inline]
     pub fn kind(&self) -> Kind {
         self.0.ticket.kind
     }
 
-    /// The table of the memory to transfer. It holds what the last user left there.
+    /// The table of the memory to transfer; an empty one at first.
     #[inline]
     pub fn sg(&mut self) -> &mut SgTable {
         &mut self.0.table
@@ -285,6 +311,8 @@ impl Permit {
 fn give_back(parts: Parts) {
     // Keeps the pool from being freed here: its last owner waits for us to leave.
     let _leaving = rcu::read_lock();
-    let Parts { table, ticket } = parts;
+    let Parts { mut table, ticket } = parts;
+    // What it describes belongs to others from now on. It has room for nothing.
+    let _ = table.prepare(0);
     ticket.pool.put(ticket.chunk, table);
 }

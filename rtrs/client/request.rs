@@ -116,8 +116,9 @@ enum Load {
         /// Whether memory is transferred.
         data: bool,
     },
-    /// A fence for this wreck, in the place of a request that waits.
-    Fence(Arc<Wreck>),
+    /// A fence for this wreck, with the permit that it has for itself; without one it is in the
+    /// place of a request that waits.
+    Fence(Arc<Wreck>, Option<Permit>),
 }
 
 /// A request that the slot owns.
@@ -154,9 +155,10 @@ impl InFlight {
                 let permit = Permit::new(ticket, memory.release());
                 live.ulp().complete(permit, status);
             }
-            Load::Fence(wreck) => {
+            Load::Fence(wreck, spare) => {
                 let session = live.path.session();
                 session.fence_ended(&wreck, self.chunk, Some(status));
+                drop(spare);
             }
         }
     }
@@ -364,11 +366,17 @@ impl Slot {
         }
     }
 
-    /// Asks the server, in the place of a request that waits, to be done with `wreck`. The
-    /// slot is empty, as the request's permit is not in use anywhere else. Any context.
+    /// Asks the server to be done with `wreck`, with the permit `spare` or in the place of a request
+    /// that waits. The slot is empty, as the permit is not in use anywhere else. Any context.
     ///
-    /// On success the answer, or the end of the path, is reported to the session.
-    pub(crate) fn fence(&self, live: &Live, chunk: ChunkIndex, wreck: &Arc<Wreck>) -> Result {
+    /// On success `spare` is taken, and the answer, or the end of the path, is reported to the session.
+    pub(crate) fn fence(
+        &self,
+        live: &Live,
+        chunk: ChunkIndex,
+        wreck: &Arc<Wreck>,
+        spare: &mut Option<Permit>,
+    ) -> Result {
         let service = live.connections.get(0).ok_or(EINVAL)?;
         let remote = live.chunk(chunk).ok_or(EINVAL)?;
         let imm = live.params().io_immediate(chunk, 0).map_err(|_| EINVAL)?;
@@ -390,7 +398,7 @@ impl Slot {
         service.post(&[transfer], None)?;
         *inner = Some(InFlight {
             chunk,
-            load: Load::Fence(wreck.clone()),
+            load: Load::Fence(wreck.clone(), spare.take()),
             cid: 0,
             stage: Stage::Answer,
             key: None,
@@ -400,12 +408,13 @@ impl Slot {
         Ok(())
     }
 
-    /// Whether there is something in it that waits for the server. Any context.
-    pub(crate) fn is_unanswered(&self) -> bool {
+    /// Whether there is something in it that waits for the server, and `is_it`: as long as there is,
+    /// the permit does not change hands. Any context.
+    pub(crate) fn is_unanswered(&self, is_it: impl FnOnce() -> bool) -> bool {
         let inner = self.inner.lock();
         (*inner)
             .as_ref()
-            .is_some_and(|request| !request.is_answered())
+            .is_some_and(|request| !request.is_answered() && is_it())
     }
 
     /// Takes out whatever is in flight, when all queue pairs of the path are gone: what is
@@ -426,8 +435,9 @@ impl Slot {
         }
         let chunk = request.chunk;
         match request.load {
-            Load::Fence(wreck) => {
+            Load::Fence(wreck, spare) => {
                 live.path.session().fence_ended(&wreck, chunk, None);
+                drop(spare);
                 false
             }
             Load::Request {
@@ -473,7 +483,7 @@ fn refuse(request: InFlight, live: &Live, reason: Error) -> Result<(), Refused> 
             Err((Permit::new(ticket, memory.release()), reason))
         }
         // Fences are not submitted.
-        Load::Fence(_) => Ok(()),
+        Load::Fence(..) => Ok(()),
     }
 }
 

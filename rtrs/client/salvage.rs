@@ -13,8 +13,8 @@
 //!
 //! A request of a lost path is sent again only when the server is done with that path:
 //!
-//! - the server answered a fence for it, which went over another path in the place of one
-//!   of the requests that wait;
+//! - the server answered a fence for it, which went over another path, with a permit of its own
+//!   or, if none is free, in the place of one of the requests that wait;
 //! - the path was connected again: no server takes it back before it is done with the old
 //!   one;
 //! - a server that knows no fence: the path is down for `failover_hold_ms`.
@@ -54,6 +54,7 @@ use crate::{
     params,
     path::Path,
     permit::{
+        Kind,
         Permit,
         Pool, //
     },
@@ -86,7 +87,6 @@ enum Found {
 /// What is the same for all requests during a pass.
 struct View {
     closing: bool,
-    path: bool,
     grace_ms: u64,
     fence: bool,
 }
@@ -106,7 +106,6 @@ impl Inner {
         };
         let view = View {
             closing: self.is_closing(),
-            path: self.is_connected(),
             grace_ms: u64::from(params::failover_hold_ms()),
             fence: self.features().has(Features::FENCE),
         };
@@ -139,11 +138,12 @@ impl Inner {
         let facts = Facts {
             closing: view.closing,
             carries_fence: held.carries_fence,
-            expired: pool.is_expired(index),
+            expired: pool.is_expired(index, held.ticket.turn),
             safe,
             waited_ms: held.wreck.age_ms(),
             grace_ms: view.grace_ms,
-            path: view.path,
+            // Asked with the berth locked: the request may have come here after a path came up.
+            path: self.is_connected(),
         };
         let end = |place: &mut Place, status| match place.held.take() {
             Some(held) => {
@@ -228,8 +228,11 @@ impl Inner {
         }
     }
 
-    /// Asks the server, in the place of the request in the berth, whether it is done with
-    /// the path that carried it. Answers when to try again if that did not work.
+    /// Asks the server whether it is done with the path that carried the request in the berth.
+    /// Answers when to try again if that did not work.
+    ///
+    /// If a permit is free, the question has that one: in the place of the request it would have to
+    /// be given up, and the path that carries it, when the request is.
     fn fence_from(self: &Arc<Self>, place: &mut Place) -> Option<u64> {
         let held = place.held.as_mut()?;
         let wreck = &held.wreck;
@@ -240,12 +243,14 @@ impl Inner {
             return None;
         }
         let _reading = rcu::read_lock();
+        let mut spare = held.ticket.pool.take(Kind::Admin);
+        let in_place = spare.is_none();
         let sent = self.routes().is_some_and(|routes| {
             let mut usable = routes.iter().filter(|live| live.is_usable());
-            usable.any(|live| live.fence(held.ticket.chunk, wreck).is_ok())
+            usable.any(|live| live.fence(held.ticket.chunk, wreck, &mut spare).is_ok())
         });
         if sent {
-            held.carries_fence = true;
+            held.carries_fence = in_place;
             return None;
         }
         let _ = wreck.step(Event::Failed);
@@ -295,7 +300,11 @@ impl Inner {
         if !ended() {
             return Err(error(errno::ETIMEDOUT));
         }
-        while let Some(wreck) = self.dirty_wreck(live.path.uuid()) {
+        // With another path new requests go out anyway, and whoever connects looks again.
+        while let Some(wreck) = self
+            .dirty_wreck(live.path.uuid())
+            .filter(|_| !self.is_connected())
+        {
             if !live.features.has(Features::FENCE) || wreck.no_fence() {
                 let hold = u64::from(params::failover_hold_ms());
                 let left = hold.saturating_sub(wreck.age_ms());
@@ -316,7 +325,8 @@ impl Inner {
             self.changed()
                 .wait_event_timeout(patience, || wreck.state() != State::Returning);
             if wreck.step(Event::Fence) {
-                if let Err(error) = live.fence(chunk, &wreck) {
+                let mut spare = self.pool().and_then(|pool| pool.take(Kind::Admin));
+                if let Err(error) = live.fence(chunk, &wreck, &mut spare) {
                     let _ = wreck.step(Event::Failed);
                     return Err(error);
                 }
@@ -341,7 +351,7 @@ impl Inner {
     /// Before a path is connected again: from now on that is the proof that is sought for
     /// what it carried. Waits for a fence that is on its way. Sleeps.
     ///
-    /// Fails with `EBUSY` if the server is still busy with it, and with `ECONNABORTED` if the
+    /// Fails with `ETIMEDOUT` if the server is still busy with it, and with `ECONNABORTED` if the
     /// path is being closed.
     pub(crate) fn begin_return(&self, path: &Path) -> Result {
         while let Some(wreck) = self.find_wreck(|wreck| {
@@ -353,7 +363,7 @@ impl Inner {
             }
             let over = || wreck.state() != State::Fencing || path.still_connecting().is_err();
             if !self.changed().wait_event_timeout(FENCE_TIMEOUT_MS, over) {
-                return Err(EBUSY);
+                return Err(error(errno::ETIMEDOUT));
             }
         }
         Ok(())
@@ -386,16 +396,16 @@ impl Inner {
     }
 
     /// See [`Session::expire`](crate::Session::expire).
-    pub(crate) fn expire(self: &Arc<Self>, index: usize) {
+    pub(crate) fn expire(self: &Arc<Self>, index: usize, turn: u32) {
         let Some(pool) = self.pool() else {
             return;
         };
-        pool.set_expired(index);
+        pool.set_expired(index, turn);
         {
             let _reading = rcu::read_lock();
             if let Some(routes) = self.routes() {
                 for live in routes.iter() {
-                    live.expire(index);
+                    live.expire(index, || pool.turn(index) == turn);
                 }
             }
         }

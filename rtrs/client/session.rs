@@ -149,13 +149,11 @@ impl Session {
         self.inner.features()
     }
 
-    /// The request with this permit index takes too long: the path that carries it is
-    /// failed, and the request ends with `-ETIMEDOUT` instead of being replayed on another.
-    /// Any context. Does nothing if there is no such request.
-    ///
-    /// The caller has to know that the request is still the one it means.
-    pub fn expire(&self, index: usize) {
-        self.inner.expire(index);
+    /// The request that was sent with this use of a permit ([`Permit::index`], [`Permit::turn`])
+    /// takes too long: the path that carries it is failed, and the request ends with `-ETIMEDOUT`
+    /// instead of being replayed on another. Any context. Does nothing if it has ended.
+    pub fn expire(&self, index: usize, turn: u32) {
+        self.inner.expire(index, turn);
     }
 
     /// Takes a permit if one is free. Any context.

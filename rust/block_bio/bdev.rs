@@ -31,8 +31,9 @@ const NAME_LEN: usize = 40;
 /// A block device, open for this module alone to use, but not exclusively:
 /// nobody else is kept from opening it.
 ///
-/// Closed by dropping, which is allowed in any context; the kernel does the
-/// rest in process context.
+/// Closed by dropping, which is allowed in any context, and in process context
+/// only if it was opened with a claim; the kernel does the rest in process
+/// context.
 ///
 /// # Invariants
 ///
@@ -79,9 +80,7 @@ impl BlockDevice {
         // - The holder is null or an address that nobody else uses; it is only
         //   compared. No holder operations are needed: we do without being told
         //   that the device is gone.
-        let file = from_err_ptr(unsafe {
-            raw::biox_bdev_open(path.as_char_ptr(), mode, holder)
-        })?;
+        let file = from_err_ptr(unsafe { raw::biox_bdev_open(path.as_char_ptr(), mode, holder) })?;
         // SAFETY: `file` is an open block-device file.
         let bdev = unsafe { bindings::file_bdev(file) };
         let mut name = Name([0; NAME_LEN]);

@@ -27,7 +27,7 @@ use kernel::{
 /// What identifies a file, however its path was spelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileKey {
-    /// The device number of the file system.
+    /// The device number of the file system, or of the subvolume if it gives them their own.
     pub dev: u32,
     /// The number of the inode.
     pub ino: u64,
@@ -56,9 +56,10 @@ unsafe impl Sync for RegularFile {}
 impl RegularFile {
     /// Opens the regular file that `path` leads to, for reading and, if `write`, for writing.
     ///
-    /// Symlinks are followed; the path is looked up with the credentials and in the mount
-    /// namespace of the calling thread. Errors are the kernel's; `ENOTBLK` says that it is
-    /// something else than a regular file. May sleep.
+    /// Symlinks are followed; the path is looked up with the credentials of the calling thread,
+    /// from the root that init has. Errors are the kernel's; `ENOTBLK` says that it is something
+    /// else than a regular file that keeps data, such as a file of proc or sysfs; `EPERM` that it
+    /// is immutable or can only be appended to. May sleep.
     pub fn open(path: &CStr, write: bool) -> Result<Self> {
         // SAFETY: the path is a terminated string that lives during the call.
         let file = from_err_ptr(unsafe { raw::biox_file_open(path.as_char_ptr(), write) })?;

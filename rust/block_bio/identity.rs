@@ -145,7 +145,8 @@ fn prefixed(prefix: &[u8], text: Option<KVec<u8>>) -> Result<Option<KVec<u8>>> {
 }
 
 impl RegularFile {
-    /// The persistent identity, as text: the file system and the inode with its generation. A
+    /// The persistent identity, as text: the file system and the inode with its generation,
+    /// and the subvolume where the file system has some. A
     /// file system without a name of its own is named by host and device.
     ///
     /// # Errors
@@ -172,6 +173,10 @@ impl RegularFile {
         }
         let inode = CString::try_from_fmt(fmt!(".{}.{:x}", facts.ino, facts.generation))?;
         text.extend_from_slice(inode.to_bytes(), GFP_KERNEL)?;
+        if facts.subvol != 0 {
+            let subvol = CString::try_from_fmt(fmt!(".{:x}", facts.subvol))?;
+            text.extend_from_slice(subvol.to_bytes(), GFP_KERNEL)?;
+        }
         Ok(text)
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct RawLimits {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct RawFacts {
     pub(crate) ino: u64,
+    pub(crate) subvol: u64,
     pub(crate) sb_dev: u32,
     pub(crate) generation: u32,
     pub(crate) uuid_len: u32,
@@ -50,7 +51,7 @@ pub(crate) struct RawFacts {
 
 // The other halves of these assertions are in the C files.
 const _: () = assert!(core::mem::size_of::<RawLimits>() == 18 * core::mem::size_of::<u32>());
-const _: () = assert!(core::mem::size_of::<RawFacts>() == 40);
+const _: () = assert!(core::mem::size_of::<RawFacts>() == 48);
 
 // The pointed-to structures contain empty ones, which the lint takes amiss; they
 // are bindgen's own and are only ever passed through.

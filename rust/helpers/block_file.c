@@ -4,6 +4,7 @@
  * of the kernel, whose allocations must not wait for write-back to ourselves
  * and whose dirty pages are throttled by themselves.
  */
+#include <linux/backing-dev.h>
 #include <linux/blkdev.h>
 #include <linux/cred.h>
 #include <linux/falloc.h>
@@ -12,6 +13,8 @@
 #include <linux/namei.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/stat.h>
 #include <linux/string.h>
 #include <linux/uio.h>
 
@@ -19,7 +22,7 @@
 #include "block_file.h"
 
 /* rust/block_bio/raw.rs */
-static_assert(sizeof(struct biox_file_facts) == 40);
+static_assert(sizeof(struct biox_file_facts) == 48);
 
 /*
  * Where paths begin: at the root that init has. Up to 7.2 that is the root of the
@@ -62,8 +65,20 @@ struct file *biox_bdev_open(const char *path, u32 mode, void *holder)
 }
 
 /*
+ * Whether bytes that are written to the file are kept, and nothing else happens: what
+ * proc, sysfs and their like call regular files shows and changes the kernel.
+ */
+static bool stores_data(const struct dentry *dentry)
+{
+	struct address_space *mapping = d_real_inode(dentry)->i_mapping;
+
+	return mapping_can_writeback(mapping) || shmem_mapping(mapping);
+}
+
+/*
  * The kind is tested before the file is opened: opening anything else could wait
- * for a writer or wake a device.
+ * for a writer or wake a device. dentry_open() leaves it to its caller whether a
+ * file that can only grow may be written.
  */
 struct file *biox_file_open(const char *path, bool write)
 {
@@ -76,10 +91,12 @@ struct file *biox_file_open(const char *path, bool write)
 		err = kern_path(path, LOOKUP_FOLLOW, &at);
 	if (err)
 		return ERR_PTR(err);
-	if (d_is_reg(at.dentry))
-		file = dentry_open(&at, flags, current_cred());
-	else
+	if (!d_is_reg(at.dentry) || !stores_data(at.dentry))
 		file = ERR_PTR(-ENOTBLK);
+	else if (write && (IS_APPEND(d_real_inode(at.dentry)) || IS_IMMUTABLE(d_real_inode(at.dentry))))
+		file = ERR_PTR(-EPERM);
+	else
+		file = dentry_open(&at, flags, current_cred());
 	path_put(&at);
 	return file;
 }
@@ -88,11 +105,19 @@ void biox_file_facts(struct file *file, struct biox_file_facts *out)
 {
 	struct inode *inode = file_inode(file);
 	struct super_block *sb = inode->i_sb;
+	struct kstat stat = {};
 
 	memset(out, 0, sizeof(*out));
 	out->ino = inode->i_ino;
 	out->generation = inode->i_generation;
 	out->sb_dev = sb->s_dev;
+	/* Where subvolumes number their files anew, these tell them apart. */
+	if (!vfs_getattr(&file->f_path, &stat, STATX_INO | STATX_SUBVOL, AT_STATX_DONT_SYNC)) {
+		out->ino = stat.ino;
+		out->sb_dev = stat.dev;
+		if (stat.result_mask & STATX_SUBVOL)
+			out->subvol = stat.subvol;
+	}
 	out->uuid_len = min_t(u32, sb->s_uuid_len, sizeof(out->uuid));
 	memcpy(out->uuid, &sb->s_uuid, out->uuid_len);
 }

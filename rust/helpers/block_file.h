@@ -14,6 +14,7 @@ struct biox_limits;
 /* Mirrored by `RawFacts` in rust/block_bio/raw.rs. */
 struct biox_file_facts {
 	u64 ino;
+	u64 subvol;
 	u32 sb_dev;
 	u32 generation;
 	u32 uuid_len;

@@ -146,6 +146,27 @@ static bool errnos(struct req *q)
 	return true;
 }
 
+/* What only the client's own transport may say: that a path was lost. */
+static bool lost(struct req *q)
+{
+	if (!q->armed)
+		return false;
+	answer(q, sh->lies++ % 2 ? 116 : 103);
+	return true;
+}
+
+/* Of a disk that waits for paths, so that a request which lost its own would be sent again. */
+static void waiting(struct user *u)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "/sys/block/%.64s/rnbd/no_path_timeout", u->device);
+	if (user_put(file, "-1"))
+		snprintf(sh->why, sizeof(sh->why), "no_path_timeout cannot be set");
+	else
+		user_default(u);
+}
+
 #define BOTH	(PLAIN | KEYS)
 
 const struct lie answer_lies[] = {
@@ -162,5 +183,6 @@ const struct lie answer_lies[] = {
 	{ .name = "answer-part", .weak = "rtrs C8", .modes = BOTH, .request = answer_part, .io = IO_OK, .lie_data = true, .lies = 1 },
 	{ .name = "answer-backwards", .weak = "rtrs C8", .modes = BOTH, .request = backwards, .tick = backwards_tick, .io = IO_OK, .lies = 1 },
 	{ .name = "errnos", .weak = "rtrs S25, rnbd C18", .modes = BOTH, .request = errnos, .io = IO_BAD, .lies = 3 },
+	{ .name = "errno-lost", .weak = "rtrs S25, rnbd C18", .modes = BOTH, .request = lost, .user = waiting, .io = IO_BAD, .lies = 2 },
 	{ }
 };

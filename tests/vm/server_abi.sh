@@ -60,6 +60,19 @@ check_eq "a partition's block_dev is its disk" ram2 "$(basename "$(readlink $SRV
 check_eq "its identity" "$(uname -n):ram2p1" "$(cat $SRV/ram2p1/identity)"
 part=$RNBD_DEV
 
+# --- ids -------------------------------------------------------------------------------------
+mount -t tracefs none /sys/kernel/tracing 2>/dev/null
+echo 1 >/sys/kernel/tracing/events/rnbd_srv/process_msg_close/enable
+for _ in 1 2; do
+	check "map in a session of its own" rnbd_map once /dev/ram1
+	rnbd_unmap "$RNBD_DEV"
+done
+echo 0 >/sys/kernel/tracing/events/rnbd_srv/process_msg_close/enable
+ids=$(grep -o "device id='[0-9]*'" /sys/kernel/tracing/trace)
+echo >/sys/kernel/tracing/trace
+check_eq "two devices were closed" 2 "$(wc -l <<<"$ids")"
+check_eq "the id of a device is not that of the session before" 2 "$(sort -u <<<"$ids" | wc -l)"
+
 # --- forced close ---------------------------------------------------------------------------
 direct if=/dev/urandom of=/dev/ram1 bs=1M count=4
 sum=$(sha256sum </dev/ram1)
@@ -301,6 +314,16 @@ row "the same file by a symlink" EPERM "sessname=g device_path=/back/soft access
 check "reading it is fine" rnbd_map g /back/soft access_mode=ro
 row "a directory" ENOTBLK "sessname=g device_path=/back" "neither a block device nor a regular file"
 mkfifo /back/fifo
+# What the kernel calls regular files there shows its memory, and changes it.
+for file in /proc/kcore /proc/kallsyms /sys/power/state /sys/module/rtrs_server/parameters/allowed_clients; do
+	if [ -e $file ]; then
+		row "$file is not exported" ENOTBLK "sessname=g device_path=$file access_mode=ro io_mode=fileio" \
+			"neither a block device nor a regular file"
+	fi
+done
+truncate -s 1M /back/log && chattr +a /back/log
+row "a file that can only grow is not written" EACCES "sessname=g device_path=/back/log io_mode=fileio" "map it ro"
+check "but read" rnbd_map g /back/log access_mode=ro
 row "a pipe is not opened" ENOTBLK "sessname=g device_path=/back/fifo" "neither a block device nor a regular file"
 dmesg_mark file
 truncate -s 40M /back/image

@@ -30,6 +30,8 @@ use rtrs_core::address::{
     Endpoints, //
 };
 
+use rtrs_logic::client_path::State;
+
 use super::Inner;
 use crate::{
     path::Path,
@@ -90,10 +92,15 @@ impl Inner {
     /// Closes a path and takes it out of the session. Sleeps. Answers its directory, to be
     /// dropped by the caller, and nothing if somebody else removes it.
     pub(crate) fn remove_path(&self, path: &Arc<Path>) -> Option<Entry> {
-        path.close();
-        match path.retire() {
-            true => self.tree.lock().remove(path),
-            false => None,
+        loop {
+            path.close();
+            if path.retire() {
+                return self.tree.lock().remove(path);
+            }
+            if path.state() == State::Dead {
+                return None;
+            }
+            // Somebody has begun to connect it again in between.
         }
     }
 

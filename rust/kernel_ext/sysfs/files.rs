@@ -98,14 +98,15 @@ impl<T> File<T> {
 ///
 /// # Invariants
 ///
-/// As long as `removed` is false, the file is active: `kobject` and `attribute` are valid.
+/// As long as `asked` is false, the file is active: `kobject` and `attribute` are valid.
 pub struct StoreContext<'a> {
     kobject: *mut bindings::kobject,
     attribute: *const bindings::attribute,
     /// The module whose function is running.
     module: *mut bindings::module,
-    /// Whether this call removed its file; then a reference to `module` is held.
-    removed: Cell<bool>,
+    /// Whether this call wanted to remove its file; then a reference to `module` is held, because
+    /// its file may be gone and nobody wait for the call any more.
+    asked: Cell<bool>,
     _call: core::marker::PhantomData<&'a ()>,
 }
 
@@ -117,7 +118,7 @@ impl StoreContext<'_> {
     /// others, and every second call, get false and should return without doing anything. It waits
     /// for other running functions of the same file.
     pub fn remove_self(&self) -> bool {
-        if self.removed.get() {
+        if self.asked.get() {
             return false;
         }
         // Once the file is gone nobody waits for this call any more, so the module must be kept
@@ -128,15 +129,13 @@ impl StoreContext<'_> {
         if !unsafe { bindings::try_module_get(self.module) } {
             return false;
         }
-        // SAFETY: by the invariant both pointers are valid, and we are inside a call of the file's
-        // own `store`, the only place where this function may be called.
-        let mine = unsafe { bindings::sysfs_remove_file_self(self.kobject, self.attribute) };
-        if !mine {
-            // SAFETY: gives back the reference taken above.
-            unsafe { bindings::module_put(self.module) };
-        }
-        self.removed.set(mine);
-        mine
+        // One that loses against another writer has no active file any more, either, when it comes
+        // back; so it keeps the module, and does not ask again with pointers that may be stale.
+        self.asked.set(true);
+        // SAFETY: nothing was removed by this call yet, so by the invariant both pointers are
+        // valid, and we are inside a call of the file's own `store`, the only place where this
+        // function may be called.
+        unsafe { bindings::sysfs_remove_file_self(self.kobject, self.attribute) }
     }
 }
 
@@ -328,15 +327,15 @@ unsafe fn store(
         kobject,
         attribute,
         module: hook.module,
-        removed: Cell::new(false),
+        asked: Cell::new(false),
         _call: core::marker::PhantomData,
     };
     // SAFETY: by the invariant of `Hook` the thunk was made for the same type; the caller promises
     // that the file is active.
     let result = unsafe { (hook.store)(hook, bytes, &context) };
     // From here on kobject, attribute and hook may be gone: only locals are used.
-    if context.removed.get() {
-        // SAFETY: gives back the reference that `remove_self` took. This code belongs to the module
+    if context.asked.get() {
+        // SAFETY: gives back the reference that `remove_self` took, if it did. This code belongs to the module
         // that all others depend on, so it is still there when the reference is gone.
         unsafe { bindings::module_put(context.module) };
     }
