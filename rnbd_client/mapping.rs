@@ -163,6 +163,7 @@ impl Device {
             true => OPEN_RSP_EXT_LEN,
             false => OPEN_RSP_LEN,
         };
+        session.trace_open(self.wanted.mode, &self.wanted.name);
         let answer = control::exchange(session, &message[..], Carrier::Read(room), None, hurry)
             .inspect_err(|e| {
                 if aloud {

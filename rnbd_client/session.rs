@@ -55,7 +55,9 @@ use rnbd_proto::{
         VERSION_MAJOR,
         VERSION_WITH_PRIORITY, //
     },
+    AccessMode,
     Close,
+    DeviceName,
     SessInfo,
     SessInfoRsp, //
 };
@@ -70,6 +72,17 @@ use rtrs_client::{
 use rtrs_proto::{
     Features,
     SessionName, //
+};
+use trace_rnbd_client::{
+    create_sess,
+    destroy_sess,
+    send_msg_close,
+    send_msg_open,
+    send_msg_sess_info,
+    CloseFacts,
+    OpenFacts,
+    SessionFacts,
+    VersionFacts, //
 };
 
 use crate::{
@@ -252,6 +265,7 @@ impl Session {
             },
             GFP_KERNEL,
         )?;
+        create_sess(|| session.facts());
         session.greet(&control::patient)?;
         Ok(session)
     }
@@ -280,6 +294,11 @@ impl Session {
         let answer = control::exchange(self, &message, Carrier::Read(SESS_INFO_LEN), None, hurry)?;
         let answer = answer.get(..SESS_INFO_LEN).unwrap_or_default();
         let answer = SessInfoRsp::parse(answer).map_err(|e| error(e.errno()))?;
+        send_msg_sess_info(|| VersionFacts {
+            agreed: answer.ver,
+            client: VERSION_MAJOR,
+            name: text(self.name.as_field()),
+        });
         self.version.store(u32::from(answer.ver), Relaxed);
         Ok(())
     }
@@ -334,6 +353,10 @@ impl Session {
             return;
         }
         let message = Close { device_id }.to_bytes();
+        send_msg_close(|| CloseFacts {
+            device_id,
+            name: text(self.name.as_field()),
+        });
         let closed = control::exchange(
             self,
             &message,
@@ -344,6 +367,23 @@ impl Session {
         if closed.is_err_and(|e| e == error(errno::ETIMEDOUT)) {
             pr_warn!("session {}: the server does not answer\n", Show(&self.name));
             self.mute.store(true, Relaxed);
+        }
+    }
+
+    /// Traces that the server is about to be asked for a device.
+    pub(crate) fn trace_open(&self, mode: AccessMode, device: &DeviceName) {
+        send_msg_open(|| OpenFacts {
+            access: u8::from(mode),
+            name: text(self.name.as_field()),
+            path: text(device.as_field()),
+        });
+    }
+
+    /// What is traced of the session itself.
+    fn facts(&self) -> SessionFacts<'_> {
+        SessionFacts {
+            depth: i32::from(self.limits.queue_depth),
+            name: text(self.name.as_field()),
         }
     }
 
@@ -512,4 +552,15 @@ impl Session {
         drop(devices);
         drop(gone);
     }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        destroy_sess(|| self.facts());
+    }
+}
+
+/// The name in a field of a message, which holds it and a terminator.
+fn text(field: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(field).unwrap_or(c"")
 }

@@ -9,6 +9,7 @@
 #if !defined(_RNBD_CLT_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _RNBD_CLT_TRACE_H
 
+#include <linux/string.h>
 #include <linux/tracepoint.h>
 
 #ifndef RNBD_CLT_STATES
@@ -82,6 +83,84 @@ TRACE_EVENT(device_state,
 	TP_printk("disk: rnbd%u, state: %s, devid: %u", __entry->disk,
 		  __print_symbolic(__entry->state, RNBD_CLT_STATES),
 		  __entry->device_id)
+);
+
+DECLARE_EVENT_CLASS(rnbd_clt_session,
+	TP_PROTO(int qdepth, const char *name),
+	TP_ARGS(qdepth, name),
+	TP_STRUCT__entry(
+		__field(int, qdepth)
+		__string(sessname, name)
+	),
+	TP_fast_assign(
+		__entry->qdepth = qdepth;
+		__assign_str(sessname);
+	),
+	TP_printk("sessname: %s qdepth: %d", __get_str(sessname), __entry->qdepth)
+);
+
+DEFINE_EVENT(rnbd_clt_session, create_sess,
+	TP_PROTO(int qdepth, const char *name),
+	TP_ARGS(qdepth, name)
+);
+
+DEFINE_EVENT(rnbd_clt_session, destroy_sess,
+	TP_PROTO(int qdepth, const char *name),
+	TP_ARGS(qdepth, name)
+);
+
+TRACE_EVENT(send_msg_sess_info,
+	TP_PROTO(u8 agreed, u8 client, const char *name),
+	TP_ARGS(agreed, client, name),
+	TP_STRUCT__entry(
+		__field(u8, proto_ver)
+		__field(u8, clt_ver)
+		__string(sessname, name)
+	),
+	TP_fast_assign(
+		__entry->proto_ver = agreed;
+		__entry->clt_ver = client;
+		__assign_str(sessname);
+	),
+	TP_printk("Session %s using proto-ver %u (clt-ver: %u)",
+		  __get_str(sessname), __entry->proto_ver, __entry->clt_ver)
+);
+
+TRACE_EVENT(send_msg_open,
+	TP_PROTO(u8 access, const char *name, const char *path),
+	TP_ARGS(access, name, path),
+	TP_STRUCT__entry(
+		__field(u8, access_mode)
+		__string(sessname, name)
+		__string(dev_name, path)
+	),
+	TP_fast_assign(
+		__entry->access_mode = access;
+		__assign_str(sessname);
+		__assign_str(dev_name);
+	),
+	TP_printk("Open message to send: session='%s' path='%s' access_mode=%s",
+		  __get_str(sessname),
+		  __get_str(dev_name),
+		  __print_symbolic(__entry->access_mode,
+			{ 0, "RO" },
+			{ 1, "RW" },
+			{ 2, "MIGRATION" }))
+);
+
+TRACE_EVENT(send_msg_close,
+	TP_PROTO(u32 id, const char *name),
+	TP_ARGS(id, name),
+	TP_STRUCT__entry(
+		__field(u32, device_id)
+		__string(sessname, name)
+	),
+	TP_fast_assign(
+		__entry->device_id = id;
+		__assign_str(sessname);
+	),
+	TP_printk("Close message to send: session='%s' device id='%u'",
+		  __get_str(sessname), __entry->device_id)
 );
 
 #endif

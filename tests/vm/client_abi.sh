@@ -192,12 +192,27 @@ fields() { sed -n 's/^\tfield:\([^;]*\);.*/\1/p' $T/events/rnbd_clt/"$1"/format 
 check_eq "fields of send_io" "u32 disk,u32 device_id,u64 sector,u32 flags,u32 bi_size,u16 ioprio" "$(fields send_io)"
 check_eq "fields of end_io" "u32 disk,u64 sector,u32 bi_size,int error,u64 nanoseconds" "$(fields end_io)"
 check_eq "fields of device_state" "u32 disk,int state,u32 device_id" "$(fields device_state)"
+check_eq "events" "create_sess destroy_sess device_state end_io send_io send_msg_close send_msg_open send_msg_sess_info" \
+	"$(find $T/events/rnbd_clt -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | paste -sd' ')"
+for event in create_sess destroy_sess; do
+	check_eq "fields of $event" "int qdepth,__data_loc char[] sessname" "$(fields $event)"
+done
+check_eq "fields of send_msg_sess_info" "u8 proto_ver,u8 clt_ver,__data_loc char[] sessname" "$(fields send_msg_sess_info)"
+check_eq "fields of send_msg_open" "u8 access_mode,__data_loc char[] sessname,__data_loc char[] dev_name" "$(fields send_msg_open)"
+check_eq "fields of send_msg_close" "u32 device_id,__data_loc char[] sessname" "$(fields send_msg_close)"
 echo >$T/trace
 echo 1 >$T/events/rnbd_clt/enable
 dd if=/dev/zero of=/dev/$disk bs=4k count=1 seek=2 oflag=direct status=none
+check_write "map by another session" ok $map "sessname=traced $P device_path=/dev/ram1 access_mode=ro"
+check "unmap it" rnbd_unmap rnbd1
 echo 0 >$T/events/rnbd_clt/enable
 check "a request is traced when it goes" grep -q "send_io: I/O req: disk: $disk, devid: 0, sector: 16, bsize: 4096, flags: 257," $T/trace
 check "and when it has ended" grep -q "end_io: I/O end: disk: $disk, sector: 16, bsize: 4096, error: 0," $T/trace
+check_eq "what a session tells the server is traced, from its beginning to its end" "create_sess: sessname: traced qdepth: 512
+send_msg_sess_info: Session traced using proto-ver 2 (clt-ver: 2)
+send_msg_open: Open message to send: session='traced' path='/dev/ram1' access_mode=RO
+send_msg_close: Close message to send: session='traced' device id='0'
+destroy_sess: sessname: traced qdepth: 512" "$(grep -oE '(create_sess|destroy_sess|send_msg_[a-z_]+): .*' $T/trace)"
 check "unmap" rnbd_unmap $disk
 check "its name goes with it" wait_until 5 sh -c "! test -L '$link'"
 
