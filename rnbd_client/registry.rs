@@ -320,8 +320,9 @@ pub(crate) fn unmap(device: &Device, force: bool, context: &StoreContext<'_>) ->
     if !context.remove_self() {
         device.cancel_unmap();
         pr_err!(
-            "{}: not unmapped: the module is being unloaded, which unmaps it\n",
-            Label(device)
+            "{}: not unmapped: {}\n",
+            Label(device),
+            "the module is being unloaded, which unmaps it"
         );
         return Err(ENODEV);
     }
