@@ -10,7 +10,7 @@ HOST_SUITES="host compile_fail"
 # Of one VM each, the long ones first: two of them run side by side.
 SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults server-abi backends
 	client-abi force failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
-	netns polled server_paths limits selffile failover-N fencing-N stats-c client-abi-c stamp"
+	netns polled server_paths limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot raid fileio failover-rust-rust-Y failover-rust-rust-N failover-c-rust-Y failover-c-rust-N
@@ -24,7 +24,7 @@ declare -A LEFT_OUT_OF=(
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
-NOT_ON_DEBUG="stamp stats-c client-abi-c $PAIR_SUITES"
+NOT_ON_DEBUG="stamp stats-c client-abi-c force-c $PAIR_SUITES"
 
 # run_suite NAME: runs it; its last line of output has the counts.
 run_suite() {
@@ -51,6 +51,7 @@ run_suite() {
 		vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048 --file "$TOP/build/tools/uevents:/lab/uevents"
 		;;
 	client-abi-c) client_abi_c ;;
+	force-c) force_c ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) server_abi ;;
 	backends) backends ;;
@@ -150,6 +151,11 @@ stats_c() {
 client_abi_c() {
 	"$VM" run --name client-abi-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/client_abi.sh" \
 		--timeout 200 --mem 2048 --env CLIENT=c --file "$TOP/build/tools/uevents:/lab/uevents"
+}
+
+force_c() {
+	"$VM" run --name force-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/force.sh" \
+		--timeout 200 --mem 2048 --env CLIENT=c
 }
 
 hostile_build() {
