@@ -3,14 +3,14 @@
 #
 # Unmapping with force: under IO, with a mounted file system, with a server that does not answer.
 # One VM, both roles. Environment: CLIENT=rust|c; a C client waits for IO in flight, so what
-# hangs on purpose is left out for it.
+# hangs on purpose is left out for it, and so is unloading while disks are being unmapped.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 CLIENT=${CLIENT:-rust}
 
 check "network" setup_loopback_rxe
-modprobe brd rd_nr=3 rd_size=65536 && modprobe -a dm-mod dm-delay || bail "backends"
+modprobe brd rd_nr=10 rd_size=65536 && modprobe -a dm-mod dm-delay || bail "backends"
 dmsetup create slow --table "0 131072 delay /dev/ram0 0 100" || bail "a slow device"
 # The node of the kernel: nobody here makes those in /dev/mapper for sure.
 slow=/dev/dm-0
@@ -109,6 +109,62 @@ if [ "$CLIENT" = rust ]; then
 	check "it returned soon" test $((SECONDS - started)) -lt 10
 	check_fails "the load fails" wait $load
 	modprobe rnbd_server
+fi
+
+# --- unloading while disks are being unmapped --------------------------------------------------------------
+# Whoever unmaps a disk removes the file he writes to, which fails once the module is going; the
+# module's exit removes the file, too, and waits for who writes to it.
+over() {
+	local pid
+	for pid in "$@"; do ! kill -0 "$pid" 2>/dev/null || return 1; done
+}
+gate=/run/gate said=/run/said
+: >$gate
+# unmap_at_gate DISK: waits for the gate; its answer is in the file of the disk.
+unmap_at_gate() {
+	flock -s $gate true
+	write_error "/sys/block/$1/rnbd/unmap_device" normal >$said/"$1"
+}
+# unload_round PAUSE FIRST: ten disks, unmapped so many seconds after rmmod began (FIRST=rmmod), or
+# before (FIRST=unmap).
+unload_round() {
+	local i disk all=0 pids=() answers
+	rm -rf $said && mkdir $said
+	for ((i = 0; i < 10; i++)); do rnbd_map unload "/dev/ram$i" && all=$((all + 1)); done
+	check_eq "$2 first, then $1 s: ten disks" 10 "$all"
+	exec 8>$gate
+	flock 8
+	for disk in $(rnbd_list); do
+		unmap_at_gate "$disk" 8>&- &
+		pids+=("$!")
+	done
+	# They come to the gate.
+	sleep 1
+	[ "$2" = rmmod ] || { flock -u 8 && sleep "$1"; }
+	rmmod rnbd_client 2>/run/rmmod 8>&- &
+	pids+=("$!")
+	[ "$2" = unmap ] || sleep "$1"
+	exec 8>&-
+	wait_until 90 over "${pids[@]}" || {
+		echo w >/proc/sysrq-trigger
+		bail "everybody comes to an end"
+	}
+	answers=$(cat $said/* | sort | uniq -c | awk '{ print $2 ": " $1 }' | paste -sd' ')
+	note "$answers; rmmod: $(cat /run/rmmod)"
+	check_eq "each is answered" 10 "$(find $said -type f -size +0 | wc -l)"
+	# ENOENT: there was no file any more.
+	check_eq "as it should" "" "$(cat $said/* | grep -vxE 'ok|ENODEV|EALREADY|ENOENT')"
+	# It is refused while somebody is unmapping a disk.
+	[ ! -d /sys/module/rnbd_client ] || wait_until 30 rmmod rnbd_client
+	check_fails "the module is unloaded" test -d /sys/module/rnbd_client
+	check_eq "no disk is left" "" "$(rnbd_list)"
+	modprobe rnbd_client
+}
+if [ "$CLIENT" = rust ]; then
+	for row in "0 unmap" "0 rmmod" "0.02 rmmod" "0.1 rmmod" "0.3 rmmod"; do
+		# shellcheck disable=SC2086  # Two words.
+		unload_round $row
+	done
 fi
 dmsetup remove slow
 check "unload" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
