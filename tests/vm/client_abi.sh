@@ -134,6 +134,41 @@ check "unmap" rnbd_unmap $disk
 check_fails "the directory is gone when write returns" test -e /sys/block/$disk
 check_uevents "remove" $disk "remove"
 check_fails "the session, too" test -e /sys/class/rtrs-client/abi
+
+# --- a disk that stays closed though there is a path -------------------------------------------------------
+# That takes a server that refuses the device when the link is back. Then a C client does not ask
+# again; ours does, in growing intervals, unless it is the disk that cannot take what there is.
+name=/run/backend
+ln -sfn /dev/ram0 $name
+check_write "map by a link" ok $map "sessname=remap $P device_path=$name"
+dd if=/dev/urandom of=/dev/$disk bs=64k count=1 oflag=direct status=none
+sum=$(dd if=/dev/$disk bs=64k count=1 iflag=direct status=none | sha256sum)
+check "the server is unloaded" rmmod rnbd_server
+check "the disk notices" wait_until 20 grep -qx closed $rnbd/state
+rm $name
+check "the server is loaded" modprobe rnbd_server
+path=$(echo /sys/class/rtrs-client/remap/paths/*)
+echo 1 >"$path/reconnect"
+check "the path is back" wait_until 60 grep -qx connected "$path/state"
+check_write "remap says why the server refuses" ENOENT $rnbd/remap_device 1
+if ours; then
+	ln -sfn /dev/ram1 $name
+	check_write "remap refuses another device" EINVAL $rnbd/remap_device 1
+	check_write "and does so again" EINVAL $rnbd/remap_device 1
+fi
+ln -sfn /dev/ram0 $name
+forget
+sleep 3
+check_eq "the disk stays closed" closed "$(cat $rnbd/state)"
+check_eq "its usage is as ever" "Usage: echo <1> > remap_device" "$(cat $rnbd/remap_device)"
+for text in 0 11 x; do check_write "remap_device with '$text'" EINVAL $rnbd/remap_device "$text"; done
+check_eq "that did nothing" closed "$(cat $rnbd/state)"
+check_write "remap opens it again" ok $rnbd/remap_device 1
+check_eq "at once" open "$(cat $rnbd/state)"
+check_uevents "online" $disk "online"
+check_eq "the data is there" "$sum" "$(dd if=/dev/$disk bs=64k count=1 iflag=direct status=none | sha256sum)"
+check_write "once more" EALREADY $rnbd/remap_device 1
+check "unmap" rnbd_unmap $disk
 if ! ours; then
 	kill $listener
 	summary
