@@ -328,7 +328,13 @@ check "what had lost its path is counted" test "$(cat $rnbd/stats/requeued)" -gt
 check "after more it fails" ended 12 $load
 check "not before six are over" test $((SECONDS - lost)) -ge 5
 check "with an error" failed $load
+reads="$(count read 1) $(count read 2)" errors=$(count read 3)
 check_eq "new IO fails at once with a transport error" "Link has been severed" "$(read_within 2)"
+check_eq "it is an error in the statistics" "$((errors + 1))" "$(count read 3)"
+check_eq "and no read that was done" "$reads" "$(count read 1) $(count read 2)"
+errors=$(count write 3)
+check_fails "so does a write" dd if=/dev/zero of=/dev/$disk bs=4k count=1 oflag=direct status=none
+check_eq "it is an error, too" "$((errors + 1))" "$(count write 3)"
 check_write "wait for ever" ok $rnbd/no_path_timeout -1
 dd if=/dev/$disk of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
 reader=$!
