@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 PROGRAMS = """
 bash ip tc ss rdma ethtool bridge fio strace stress-ng
-mkfs.ext4 e2fsck fsck.ext4 tune2fs dumpe2fs debugfs resize2fs mkfs.xfs xfs_repair
+mkfs.ext4 chattr e2fsck fsck.ext4 tune2fs dumpe2fs debugfs resize2fs mkfs.xfs xfs_repair
 sfdisk partx lsblk blkdiscard blockdev blkid losetup mount umount findmnt mkswap swapon swapoff
 fsfreeze flock setsid taskset unshare nsenter dmesg stdbuf
 kmod modprobe insmod rmmod lsmod modinfo depmod
