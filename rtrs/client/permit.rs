@@ -53,8 +53,6 @@ pub enum Kind {
     Poll(u32),
 }
 
-/// Bits of a word of a bitmap.
-
 /// A word of the bitmap.
 struct PermitWord(Atomic<usize>);
 

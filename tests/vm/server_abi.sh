@@ -321,7 +321,7 @@ sleep 6
 # What the kernel calls regular files there shows its memory, and changes it.
 for file in /proc/kcore /proc/kallsyms /sys/power/state /sys/module/rtrs_server/parameters/allowed_clients; do
 	if [ -e $file ]; then
-		row "$file is not exported" ENOTBLK "sessname=g device_path=$file access_mode=ro io_mode=fileio" \
+		row "a kernel file is not exported: ${file##*/}" ENOTBLK "sessname=g device_path=$file access_mode=ro io_mode=fileio" \
 			"neither a block device nor a regular file"
 	fi
 done
