@@ -89,6 +89,8 @@ impl Device {
         // From here on it hears of the link, so an answer of a session that is gone is known as such.
         session.attach(self.clone())?;
         let seen = self.look(&session);
+        // Whoever saw the epoch before this one has sent its close message.
+        synchronize_rcu();
         let answer = self.ask(&session, &control::patient, true)?;
         *self.known.lock() = Some(answer);
         let id = answer.rsp.device_id;

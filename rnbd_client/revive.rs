@@ -8,8 +8,8 @@
 //! device what it should be. It may run at any time and as often as one likes. It must never
 //! wait for memory that this disk would have to free.
 //!
-//! After the loss of all paths the server has a new session, in which numbers of devices start
-//! from the beginning. So no request that was made with an old number may go out once any device
+//! After the loss of all paths the server has a new session, in which devices have other numbers; a
+//! C server gives the same ones, from 0. So no request that was made with an old number may go out once any device
 //! has a new one: before a device is opened again, all calls of `queue_rq` that may have seen it
 //! mapped are waited for, and requests that lost their path come back to the block layer.
 

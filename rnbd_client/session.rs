@@ -169,7 +169,8 @@ impl Ulp for Completions {
         };
         if let Some(request) = entry.io.take() {
             let started_ns = entry.started_ns.xchg(0, Relaxed);
-            // The permit is back before the tag is, so a tag always finds a permit.
+            // The permit is back before the tag is, so a tag finds a permit, unless the transport
+            // has some for itself: then the block layer comes again.
             drop(permit);
             queue::ended(request, status, started_ns);
         } else if let Some(exchange) = entry.control.take() {

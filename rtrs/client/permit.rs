@@ -53,6 +53,9 @@ pub enum Kind {
     Poll(u32),
 }
 
+/// Permits that the transport leaves to its user: twice what rnbd_client keeps for control messages.
+const KEPT_FREE: usize = 4;
+
 /// A word of the bitmap.
 struct PermitWord(Atomic<usize>);
 
@@ -156,8 +159,16 @@ impl Pool {
 
     /// The user has given up on the request of this use of the permit. Any context.
     pub(crate) fn set_expired(&self, index: usize, turn: u32) {
-        if let Some(of) = self.turns.get(index) {
-            of.expired.store(turn, Relaxed);
+        let Some(of) = self.turns.get(index) else {
+            return;
+        };
+        // A later use may have begun, and been given up, since the caller looked.
+        let mut expired = of.expired.load(Relaxed);
+        while of.taken.load(Relaxed) == turn {
+            match of.expired.cmpxchg(expired, turn, Full) {
+                Ok(_) => return,
+                Err(now) => expired = now,
+            }
         }
     }
 
@@ -198,6 +209,16 @@ impl Pool {
             turn,
         };
         Some(Permit::new(ticket, table))
+    }
+
+    /// Takes a permit for the transport's own use, if some more are free: the user counts on what it
+    /// keeps back. Any context.
+    pub(crate) fn take_spare(self: &Arc<Self>) -> Option<Permit> {
+        let taken = self.bits().in_use().saturating_add(KEPT_FREE);
+        if taken >= self.depth() {
+            return None;
+        }
+        self.take(Kind::Admin)
     }
 
     /// Takes a permit, waiting until one is free. Sleeps, uninterruptibly.

@@ -70,7 +70,9 @@ struct file *biox_bdev_open(const char *path, u32 mode, void *holder)
  */
 static bool stores_data(const struct dentry *dentry)
 {
-	struct address_space *mapping = d_real_inode(dentry)->i_mapping;
+	/* Of a file in layers, that of the layer which is there without looking further. */
+	struct dentry *real = d_real((struct dentry *)dentry, D_REAL_METADATA);
+	struct address_space *mapping = d_inode(real)->i_mapping;
 
 	return mapping_can_writeback(mapping) || shmem_mapping(mapping);
 }
@@ -93,7 +95,7 @@ struct file *biox_file_open(const char *path, bool write)
 		return ERR_PTR(err);
 	if (!d_is_reg(at.dentry) || !stores_data(at.dentry))
 		file = ERR_PTR(-ENOTBLK);
-	else if (write && (IS_APPEND(d_real_inode(at.dentry)) || IS_IMMUTABLE(d_real_inode(at.dentry))))
+	else if (write && (IS_APPEND(d_inode(at.dentry)) || IS_IMMUTABLE(d_inode(at.dentry))))
 		file = ERR_PTR(-EPERM);
 	else
 		file = dentry_open(&at, flags, current_cred());

@@ -70,7 +70,7 @@ type Store = unsafe extern "C" fn(
     usize,
 ) -> isize;
 
-/// An attribute of a plain directory, with its callbacks; in 7.3 each is one of two of a union.
+/// An attribute of a plain directory, with its callbacks; in 7.3 each is one of two.
 pub(crate) fn kobj_attribute(
     attribute: bindings::attribute,
     show: Show,
@@ -83,9 +83,12 @@ pub(crate) fn kobj_attribute(
         store: Some(store),
     };
     #[cfg(since_7_3)]
-    bindings::kobj_attribute {
-        attr: attribute,
-        __bindgen_anon_1: bindings::kobj_attribute__bindgen_ty_1 { show: Some(show) },
-        __bindgen_anon_2: bindings::kobj_attribute__bindgen_ty_2 { store: Some(store) },
+    {
+        // Whatever else is in there (with CONFIG_CFI, the other callback beside it) stays null.
+        let mut this: bindings::kobj_attribute = pin_init::zeroed();
+        this.attr = attribute;
+        this.__bindgen_anon_1.show = Some(show);
+        this.__bindgen_anon_2.store = Some(store);
+        this
     }
 }

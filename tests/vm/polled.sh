@@ -69,8 +69,8 @@ found=$(($(polled polled) - before)) done=$(($(ios "$disk") - done_before))
 note "$done requests, $found completions found by polling; ended by pollers: $by_poller, by others: $by_others"
 check_eq "the trace has every request" "$done" "$((by_poller + by_others))"
 check "and there were some" test "$done" -gt 100
-# A heartbeat in between may find those that are under way.
-check "every one was found by polling" test "$by_others" -le 16
+# A heartbeat of each path in between may find those that are under way.
+check "every one was found by polling" test "$by_others" -le $((32 + done / 20))
 # Each is one completion at least, its answer.
 check "with what polling found" test "$found" -ge "$by_poller"
 

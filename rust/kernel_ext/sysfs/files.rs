@@ -217,15 +217,12 @@ unsafe impl RawAttribute for bindings::kobj_attribute {
 // SAFETY: `attr` is the first field of `struct device_attribute`.
 unsafe impl RawAttribute for bindings::device_attribute {
     fn new(attribute: bindings::attribute) -> Self {
-        Self {
-            attr: attribute,
-            __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-                show: Some(device_show),
-            },
-            __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
-                store: Some(device_store),
-            },
-        }
+        // Whatever else is in there (with CONFIG_CFI, the other callback beside it) stays null.
+        let mut this: Self = pin_init::zeroed();
+        this.attr = attribute;
+        this.__bindgen_anon_1.show = Some(device_show);
+        this.__bindgen_anon_2.store = Some(device_store);
+        this
     }
 }
 
