@@ -105,35 +105,52 @@ def kernel_of(kind, release):
     return f"/cache/debug-{release}/vmlinuz", f"/cache/debug-{release}/modules/lib/modules/{debug}", debug
 
 
-def probe_kvm(opts):
-    """Does KVM run a guest here? Asked once per boot of this machine."""
+NO_KVM = "tcg,thread=multi"
+
+
+def accel_stamp():
+    """Where it is remembered that KVM is of no use, until this machine boots again."""
     with open("/proc/sys/kernel/random/boot_id") as file:
-        stamp = f"/cache/stamp/accel-{file.read().strip()}"
-    if not os.path.exists(stamp):
-        answer = "tcg,thread=multi"
-        if os.access("/dev/kvm", os.R_OK | os.W_OK):
-            kernel, modules, release = kernel_of("stock", opts.release)
-            base = image.make_base("/cache/initramfs", modules, release)
-            opts.accel, smp = "kvm", opts.smp
-            command = qemu(opts, kernel, f"{base}/base.img", "lab.probe=1", None)
-            try:
-                out = subprocess.run(
-                    [*command, "-serial", "stdio"], capture_output=True, timeout=20, stdin=subprocess.DEVNULL,
-                    preexec_fn=die_with_parent,
-                ).stdout
-                if b"@@lab-probe ok" in out:
-                    answer = "kvm"
-            except subprocess.TimeoutExpired:
-                pass
-            opts.smp = smp
-        os.makedirs("/cache/stamp", exist_ok=True)
-        # The first two runs may ask at the same time.
-        with open(f"{stamp}.{os.getpid()}", "w") as file:
-            file.write(answer)
-        os.rename(f"{stamp}.{os.getpid()}", stamp)
-        print(f"accelerator: {answer.split(',')[0]}", file=sys.stderr)
-    with open(stamp) as file:
-        return file.read()
+        return f"/cache/stamp/no-kvm-{file.read().strip()}"
+
+
+def forgo_kvm(why):
+    os.makedirs("/cache/stamp", exist_ok=True)
+    with open(accel_stamp(), "w") as file:
+        file.write(why)
+    print(f"accelerator: tcg ({why})", file=sys.stderr)
+    return NO_KVM
+
+
+def probe_kvm(opts):
+    """Does KVM run a guest here, and two at a time? Once it did not, it is not asked again.
+
+    That it did before says little: where this machine is a virtual one itself, it may have moved.
+    """
+    if opts.virtual_time or opts.icount or os.path.exists(accel_stamp()):
+        return NO_KVM
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return forgo_kvm("there is no KVM")
+    kernel, modules, release = kernel_of("stock", opts.release)
+    base = image.make_base("/cache/initramfs", modules, release)
+    probe = argparse.Namespace(**{**vars(opts), "accel": "kvm"})
+    command = [*qemu(probe, kernel, f"{base}/base.img", "lab.probe=1", None), "-serial", "stdio"]
+    guests = [
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
+        for _ in range(2)
+    ]
+    works = True
+    for guest in guests:
+        try:
+            works &= b"@@lab-probe ok" in guest.communicate(timeout=20)[0]
+        except subprocess.TimeoutExpired:
+            guest.kill()
+            guest.wait()
+            works = False
+    return "kvm" if works else forgo_kvm("KVM runs no guest here")
 
 
 class Run:
@@ -343,6 +360,21 @@ def main():
     os.makedirs("/src/build/logs", exist_ok=True)
     if opts.mode == "shell":
         return shell(opts)
+    try:
+        status, spoke = attempt(opts)
+    except SystemExit as end:
+        # A QEMU that did not even start says so in words.
+        if opts.accel != "kvm" or not isinstance(end.code, str):
+            raise
+        status, spoke = DIED, False
+    if opts.accel == "kvm" and status in (DIED, TIMEOUT) and not spoke:
+        opts.accel = forgo_kvm("KVM ran a guest, and then did not")
+        status, _ = attempt(opts)
+    return status
+
+
+def attempt(opts):
+    """One run: its status, and whether every machine has come as far as our own init."""
     run = Run(opts)
     try:
         if opts.mode == "run":
@@ -350,7 +382,8 @@ def main():
         else:
             run.add("server", opts.server_kernel or opts.kernel, opts.server_append)
             run.add("client", opts.client_kernel or opts.kernel, opts.client_append)
-        return run.finish(run.loop())
+        status = run.finish(run.loop())
+        return status, all(any("lab: init" in text for text in m.console) for m in run.machines)
     finally:
         run.close()
 
