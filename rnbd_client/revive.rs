@@ -9,9 +9,9 @@
 //! wait for memory that this disk would have to free.
 //!
 //! After the loss of all paths the server has a new session, in which devices have other numbers; a
-//! C server gives the same ones, from 0. So no request that was made with an old number may go out once any device
-//! has a new one: before a device is opened again, all calls of `queue_rq` that may have seen it
-//! mapped are waited for, and requests that lost their path come back to the block layer.
+//! C server gives the same ones, from 0. So no request that was made with an old number may go out
+//! once any device has a new one: before a device is opened again, all calls of `queue_rq` that may
+//! have seen it mapped are waited for, and requests that lost their path come back to the block layer.
 
 use block_mq::DiskEvent;
 use kernel::{

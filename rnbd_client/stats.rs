@@ -138,10 +138,15 @@ impl Stats {
         self.events.add([(REOPENED, 1)]);
     }
 
+    #[inline]
+    fn of(&self, op: Op) -> Option<&PerOp> {
+        let at = OPS.iter().position(|known| *known == op)?;
+        self.ops.get(at)
+    }
+
     /// A request failed before it was counted as started. Any context.
     pub(crate) fn failed(&self, op: Op) {
-        let at = OPS.iter().position(|known| *known == op);
-        if let Some(per_op) = at.and_then(|at| self.ops.get(at)) {
+        if let Some(per_op) = self.of(op) {
             per_op.sums.add([(ERRORS, 1)]);
         }
     }
@@ -150,8 +155,7 @@ impl Stats {
     #[inline]
     pub(crate) fn ended(&self, ended: &Ended) {
         self.events.add([(OVER, 1)]);
-        let at = OPS.iter().position(|op| *op == ended.op);
-        let Some(per_op) = at.and_then(|at| self.ops.get(at)) else {
+        let Some(per_op) = self.of(ended.op) else {
             return;
         };
         if !ended.ok {

@@ -207,10 +207,8 @@ impl Inner {
         };
         match self.send(&operation, Permit::new(ticket, table), true) {
             Ok(()) => Found::Nothing,
-            // Full, out of memory for a mapping, or broken at this very moment.
-            Err((permit, reason))
-                if [EAGAIN, EBUSY, ENOMEM, error(errno::ECONNABORTED)].contains(&reason) =>
-            {
+            // It passes, or it broke at this very moment.
+            Err((permit, reason)) if [EAGAIN, error(errno::ECONNABORTED)].contains(&reason) => {
                 let (ticket, table) = permit.into_parts();
                 *held = Some(Held {
                     ticket,

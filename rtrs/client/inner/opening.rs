@@ -29,7 +29,6 @@ use rtrs_core::address::{
     path_name,
     Endpoints, //
 };
-
 use rtrs_logic::client_path::State;
 
 use super::Inner;

@@ -332,8 +332,9 @@ unsafe fn store(
     let result = unsafe { (hook.store)(hook, bytes, &context) };
     // From here on kobject, attribute and hook may be gone: only locals are used.
     if context.asked.get() {
-        // SAFETY: gives back the reference that `remove_self` took, if it did. This code belongs to the module
-        // that all others depend on, so it is still there when the reference is gone.
+        // SAFETY: gives back the reference that `remove_self` took when it set `asked`. This code
+        // belongs to the module that all others depend on, so it is still there when the reference
+        // is gone.
         unsafe { bindings::module_put(context.module) };
     }
     match result {
