@@ -24,8 +24,7 @@ use kernel_ext::{
     sync::{
         Completion,
         IrqSpinLock, //
-    },
-    time, //
+    }, //
 };
 use rnbd_proto::limits::OPEN_RSP_EXT_LEN;
 use rtrs_client::{
@@ -39,9 +38,6 @@ use crate::session::Session;
 /// allows for its own exchange (`rtrs_proto::limits::INFO_TIMEOUT_MS`). Opening a backend may take
 /// its time.
 const TIMEOUT_MS: u32 = 60_000;
-
-/// Between two looks for a permit, in milliseconds.
-const PERMIT_POLL_MS: u32 = 10;
 
 /// Between two looks whether the caller is in a hurry, in milliseconds.
 const HURRY_POLL_MS: u32 = 100;
@@ -158,14 +154,13 @@ pub(crate) fn exchange(
 
 /// Waits for a permit, but not for ever: requests that the server does not answer hold theirs.
 fn permit(session: &Session, hurry: &dyn Fn() -> bool) -> Result<Permit> {
-    for _ in 0..TIMEOUT_MS / PERMIT_POLL_MS {
-        if let Some(permit) = session.transport().permit(Kind::Admin) {
+    for _ in 0..TIMEOUT_MS / HURRY_POLL_MS {
+        if let Some(permit) = session.transport().permit_wait(Kind::Admin, HURRY_POLL_MS) {
             return Ok(permit);
         }
         if hurry() {
             return Err(error(errno::EINTR));
         }
-        time::sleep_ms(PERMIT_POLL_MS);
     }
     Err(error(errno::ETIMEDOUT))
 }

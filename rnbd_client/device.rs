@@ -7,11 +7,7 @@
 //! `revive.rs`. The device is the data of its disk's queue and of its files in sysfs. Those
 //! references make a circle that only `unmap` breaks, which everyone who ends a device calls.
 //!
-//! ```text
-//!   Init --map--> Mapped <--opened again/link down--> Disconnected
-//!     \             |                                     |
-//!      `--failed----+------------- unmap -----------------+--> Unmapped
-//! ```
+//! Its states are those of [`DeviceState`].
 //!
 //! Lock order: `making`, then `revival`, then `known`, then `parts`; a session's list of devices,
 //! then `outages`; `openers`, then nothing. `making` and `revival` are held for as long as the
@@ -63,7 +59,9 @@ use kernel_ext::{
 use rnbd_proto::{
     link_name::LINK_NAME_BUF_LEN,
     AccessMode,
+    DeviceEvent,
     DeviceName,
+    DeviceState,
     IoMode,
     LinkName,
     Opened, //
@@ -79,56 +77,6 @@ use crate::{
     sessions::Lease,
     stats::Stats, //
 };
-
-/// Where a device is in its life.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// It is being made.
-    Init,
-    /// It carries IO.
-    Mapped,
-    /// No path of its session is connected.
-    Disconnected,
-    /// It is gone, or going.
-    Unmapped,
-}
-
-impl State {
-    /// What sysfs shows; existing tools compare the first two literally.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Mapped => "open",
-            Self::Disconnected => "closed",
-            Self::Unmapped => "unmapped",
-        }
-    }
-}
-
-impl From<State> for i32 {
-    fn from(state: State) -> Self {
-        match state {
-            State::Init => 0,
-            State::Mapped => 1,
-            State::Disconnected => 2,
-            State::Unmapped => 3,
-        }
-    }
-}
-
-impl TryFrom<i32> for State {
-    type Error = Error;
-
-    fn try_from(code: i32) -> Result<Self> {
-        match code {
-            0 => Ok(Self::Init),
-            1 => Ok(Self::Mapped),
-            2 => Ok(Self::Disconnected),
-            3 => Ok(Self::Unmapped),
-            _ => Err(EINVAL),
-        }
-    }
-}
 
 /// Who has the disk open, and whether it may still be opened.
 struct Openers {
@@ -169,7 +117,7 @@ pub(crate) struct Device {
     pub(crate) patience: Patience,
     pub(crate) stats: Arc<Stats>,
     #[pin]
-    pub(crate) state: AtomicEnum<State>,
+    pub(crate) state: AtomicEnum<DeviceState>,
     /// The id that the server gave it, and the session's epoch in which it did.
     id: Atomic<u32>,
     pub(crate) epoch: Atomic<u64>,
@@ -256,7 +204,7 @@ impl Device {
                 wanted,
                 patience: Patience::new(),
                 stats,
-                state <- AtomicEnum::new(State::Init),
+                state <- AtomicEnum::new(DeviceState::Init),
                 id: Atomic::new(0),
                 epoch: Atomic::new(0),
                 session <- ArcCell::new(Some(session)),
@@ -302,7 +250,7 @@ impl Device {
     }
 
     /// Where the device is in its life.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> DeviceState {
         self.state.load()
     }
 
@@ -359,17 +307,16 @@ impl Device {
         self.parts.lock().disk.as_ref().map(work)
     }
 
-    /// Goes from one state to the next, if the device is in that one.
-    pub(crate) fn step(&self, from: State, to: State) -> Result {
-        self.state
-            .step(|state| (state == from).then_some(to))
-            .map_err(|_| EBUSY)?;
+    /// Goes to the state after `event` and returns the one before; none if the event has no effect.
+    /// Any context.
+    pub(crate) fn step(&self, event: DeviceEvent) -> Option<DeviceState> {
+        let (before, now) = self.state.step(|state| state.step(event)).ok()?;
         trace_rnbd_client::device_state(|| DeviceFacts {
             disk: self.index,
-            state: to.into(),
+            state: now.into(),
             device_id: self.id(),
         });
-        Ok(())
+        Some(before)
     }
 
     /// Somebody opens the disk.

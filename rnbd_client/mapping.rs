@@ -46,6 +46,8 @@ use rnbd_proto::{
     },
     link_name::LINK_NAME_BUF_LEN,
     AccessMode,
+    DeviceEvent,
+    DeviceState,
     IoMode,
     Open,
     OpenWish,
@@ -61,7 +63,6 @@ use crate::{
         Device,
         Label,
         Parts,
-        State,
         LATER,
         NOW, //
     },
@@ -95,7 +96,7 @@ impl Device {
         *self.known.lock() = Some(answer);
         let id = answer.rsp.device_id;
         // From here on `unmap` sends a close message for the id.
-        if let Err(e) = self.go_live(State::Init, seen, id) {
+        if let Err(e) = self.go_live(seen, id) {
             if e != ENODEV {
                 return Err(self.link_lost());
             }
@@ -117,9 +118,9 @@ impl Device {
             .map_or(answer.rsp.nsectors, |known| known.rsp.nsectors);
         let mut parts = self.parts.lock();
         match self.state() {
-            State::Mapped => {}
+            DeviceState::Mapped => {}
             // Somebody unmaps it already, and waits for us.
-            State::Unmapped => return Err(ENODEV),
+            DeviceState::Unmapped => return Err(ENODEV),
             // A link that went down while there was no disk left it without a state of its own.
             _ => return Err(self.link_lost()),
         }
@@ -230,10 +231,7 @@ impl Device {
     pub(crate) fn unmap(self: &Arc<Self>, force: bool) {
         self.flags.forced.store(force, Relaxed);
         self.flags.unmapped_ms.store(time::now_ms(), Relaxed);
-        let before = self.state.step(|state| match state {
-            State::Unmapped => None,
-            _ => Some(State::Unmapped),
-        });
+        let before = self.step(DeviceEvent::Unmap);
         // What is being made is complete after this, or undone; nothing is made any more.
         drop(self.making.lock());
         if let Some(session) = self.session() {
@@ -270,7 +268,7 @@ impl Device {
         // The last calls into the queue are over; none of them may hold the session.
         synchronize_rcu();
         if let Some(session) = session {
-            if matches!(before, Ok((State::Mapped, _))) {
+            if before == Some(DeviceState::Mapped) {
                 session.close_device(self.id(), self.epoch.load(Relaxed));
             }
         }

@@ -24,6 +24,7 @@ use kernel_ext::{
     time::now_ns, //
 };
 use rnbd_proto::{
+    DeviceState,
     Flags,
     Io,
     Op, //
@@ -36,10 +37,7 @@ use trace_rnbd_client::{
 };
 
 use crate::{
-    device::{
-        Device,
-        State, //
-    },
+    device::Device,
     session::Session,
     stats::Ended, //
 };
@@ -73,13 +71,15 @@ impl Operations for DiskQueue {
         // opens devices again after an outage waits for this first.
         let _reading = rcu::read_lock();
         match device.state() {
-            State::Mapped => {}
-            State::Disconnected if device.patience.waits_ms().is_some() => {
+            DeviceState::Mapped => {}
+            DeviceState::Disconnected if device.patience.waits_ms().is_some() => {
                 // The queue is about to be halted.
                 return Err(idle.busy());
             }
-            State::Disconnected => return Err(fail(device, idle, Status::TRANSPORT)),
-            State::Init | State::Unmapped => return Err(fail(device, idle, Status::IOERR)),
+            DeviceState::Disconnected => return Err(fail(device, idle, Status::TRANSPORT)),
+            DeviceState::Init | DeviceState::Unmapped => {
+                return Err(fail(device, idle, Status::IOERR))
+            }
         }
         let Some(op) = operation(idle.op()) else {
             return Err(idle.fail(Status::from_errno(-errno::EOPNOTSUPP)));

@@ -34,13 +34,16 @@ use kernel_ext::{
     sync::synchronize_rcu,
     time::now_ms, //
 };
-use rnbd_proto::Opened;
+use rnbd_proto::{
+    DeviceEvent,
+    DeviceState,
+    Opened, //
+};
 
 use crate::{
     device::{
         Device,
-        Label,
-        State, //
+        Label, //
     },
     patience::NoPath,
     session::Session, //
@@ -123,7 +126,7 @@ impl Device {
                 self.patience.down();
             }
             // With a link that is up again, nothing that was open before is any more.
-            let _ = self.step(State::Mapped, State::Disconnected);
+            let _ = self.step(DeviceEvent::LinkDown);
         }
         self.settle_soon();
     }
@@ -139,7 +142,7 @@ impl Device {
     pub(crate) fn superseded(self: &Arc<Self>) {
         {
             let mut outages = self.outages.lock();
-            if self.step(State::Mapped, State::Disconnected).is_err() {
+            if self.step(DeviceEvent::LinkDown).is_none() {
                 return;
             }
             *outages = outages.wrapping_add(1);
@@ -163,14 +166,16 @@ impl Device {
     /// may be behind it, and there may be another path already: then it is sent again at once. Any
     /// context.
     pub(crate) fn waits_for_path(&self) -> bool {
-        matches!(self.state(), State::Mapped | State::Disconnected)
-            && self.patience.waits_ms().is_some()
+        matches!(
+            self.state(),
+            DeviceState::Mapped | DeviceState::Disconnected
+        ) && self.patience.waits_ms().is_some()
     }
 
     /// Makes the device what it should be now. If somebody is at it already, waits for that or, not
     /// to `wait`, comes again. Process context.
     pub(crate) fn settle(self: &Arc<Self>, wait: bool) {
-        if self.state() == State::Unmapped {
+        if self.state() == DeviceState::Unmapped {
             self.drain();
             return;
         }
@@ -184,9 +189,9 @@ impl Device {
             },
         };
         match self.state() {
-            State::Init | State::Unmapped => {}
-            State::Mapped => self.settle_news(&mut revival),
-            State::Disconnected => self.settle_disconnected(&mut revival),
+            DeviceState::Init | DeviceState::Unmapped => {}
+            DeviceState::Mapped => self.settle_news(&mut revival),
+            DeviceState::Disconnected => self.settle_disconnected(&mut revival),
         }
     }
 
@@ -230,7 +235,7 @@ impl Device {
             revival.retry_at_ms = now_ms().saturating_add(u64::from(revival.retry_ms));
             revival.retry_ms = revival.retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
         }
-        if self.state() == State::Disconnected && wanted && !revival.refused {
+        if self.state() == DeviceState::Disconnected && wanted && !revival.refused {
             self.tick();
         }
     }
@@ -247,7 +252,7 @@ impl Device {
     fn keep_or_fail(&self) {
         let _ = self.with_disk(|disk| {
             // Under the lock under which a disk that is open again is told to go on.
-            if self.state() != State::Disconnected {
+            if self.state() != DeviceState::Disconnected {
                 return;
             }
             match self.patience.waits_ms() {
@@ -295,20 +300,19 @@ impl Device {
             return Err(e);
         }
         session.claim_id(self, id);
-        self.go_live(State::Disconnected, seen, id)
-            .inspect_err(|e| {
-                // It is being unmapped; nobody else knows that it is open.
-                if *e == ENODEV {
-                    session.close_device(id, seen.epoch);
-                }
-            })?;
+        self.go_live(seen, id).inspect_err(|e| {
+            // It is being unmapped; nobody else knows that it is open.
+            if *e == ENODEV {
+                session.close_device(id, seen.epoch);
+            }
+        })?;
         self.know(now);
         revival.start_over();
         revival.online = true;
         self.stats.reopened();
         let _ = self.with_disk(|disk| {
             // If the link went again, `keep_or_fail` has the say, under the same lock.
-            if self.state() == State::Mapped {
+            if self.state() == DeviceState::Mapped {
                 disk.go_on();
             }
             disk.uevent(DiskEvent::Online);
@@ -332,15 +336,15 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `ECONNABORTED` if it did, `ENODEV` if the device is not in the state `from` any more.
-    pub(crate) fn go_live(&self, from: State, seen: Seen, id: u32) -> Result {
+    /// `ECONNABORTED` if it did, `ENODEV` if the device is being unmapped.
+    pub(crate) fn go_live(&self, seen: Seen, id: u32) -> Result {
         let outages = self.outages.lock();
         if *outages != seen.outages {
             return Err(error(errno::ECONNABORTED));
         }
         self.set_id(id, seen.epoch);
         self.patience.up();
-        self.step(from, State::Mapped).map_err(|_| ENODEV)
+        self.step(DeviceEvent::Opened).map(|_| ()).ok_or(ENODEV)
     }
 
     /// Asks the server for the device as it is now, and takes over its size; with `aloud` a refusal
@@ -359,7 +363,7 @@ impl Device {
         session.claim_id(self, id);
         {
             let outages = self.outages.lock();
-            if *outages != seen.outages || self.state() != State::Mapped {
+            if *outages != seen.outages || self.state() != DeviceState::Mapped {
                 return Err(error(errno::ECONNABORTED));
             }
             self.set_id(id, seen.epoch);
@@ -416,10 +420,10 @@ impl Device {
     pub(crate) fn remap(self: &Arc<Self>) -> Result {
         self.reviving(|revival| {
             match self.state() {
-                State::Mapped => return Err(error(errno::EALREADY)),
-                State::Unmapped => return Err(ENODEV),
-                State::Init => return Err(EBUSY),
-                State::Disconnected => {}
+                DeviceState::Mapped => return Err(error(errno::EALREADY)),
+                DeviceState::Unmapped => return Err(ENODEV),
+                DeviceState::Init => return Err(EBUSY),
+                DeviceState::Disconnected => {}
             }
             revival.start_over();
             if self.session().is_some_and(|session| !session.is_up()) {
@@ -437,7 +441,7 @@ impl Device {
     /// `ENOENT` if the device is not open, else those of opening.
     pub(crate) fn revalidate(self: &Arc<Self>) -> Result {
         self.reviving(|_| {
-            if self.state() != State::Mapped {
+            if self.state() != DeviceState::Mapped {
                 return Err(ENOENT);
             }
             self.refresh(true).map(|_| ())
@@ -451,7 +455,7 @@ impl Device {
     /// `ENOENT` if the device is not open, `EINVAL` if it is not that large (C16).
     pub(crate) fn resize(self: &Arc<Self>, sectors: u64) -> Result {
         self.reviving(|_| {
-            if self.state() != State::Mapped {
+            if self.state() != DeviceState::Mapped {
                 return Err(ENOENT);
             }
             let known = self.known.lock().map_or(0, |known| known.rsp.nsectors);
@@ -482,7 +486,7 @@ impl Device {
     /// Whether a message that is under way must not be waited for any longer.
     fn is_in_a_hurry(&self) -> bool {
         let since = self.flags.unmapped_ms.load(Relaxed);
-        self.state() == State::Unmapped
+        self.state() == DeviceState::Unmapped
             && self.flags.forced.load(Relaxed)
             && now_ms().saturating_sub(since) > HURRY_MS
     }

@@ -58,6 +58,7 @@ use rnbd_proto::{
     AccessMode,
     Close,
     DeviceName,
+    DeviceState,
     SessInfo,
     SessInfoRsp, //
 };
@@ -93,8 +94,7 @@ use crate::{
     },
     device::{
         Device,
-        Label,
-        State, //
+        Label, //
     },
     queue::{
         self,
@@ -192,7 +192,7 @@ impl Ulp for Completions {
     fn notice(&self, payload: u32) {
         // A device that is not open has the number that it had.
         let named =
-            |device: &&Arc<Device>| device.state() == State::Mapped && device.id() == payload;
+            |device: &&Arc<Device>| device.state() == DeviceState::Mapped && device.id() == payload;
         for device in self.devices.lock().iter().filter(named) {
             device.news();
         }

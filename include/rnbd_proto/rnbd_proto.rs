@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod device_name;
+pub mod device_state;
 pub mod errno;
 pub mod identity;
 pub mod io;
@@ -36,6 +37,10 @@ pub use access::AccessMode;
 pub use device_name::{
     DeviceName,
     DeviceNameError, //
+};
+pub use device_state::{
+    DeviceEvent,
+    DeviceState, //
 };
 pub use identity::Identity;
 pub use io::{

@@ -221,18 +221,15 @@ impl Pool {
         self.take(Kind::Admin)
     }
 
-    /// Takes a permit, waiting until one is free. Sleeps, uninterruptibly.
-    pub(crate) fn take_wait(self: &Arc<Self>, kind: Kind) -> Permit {
+    /// Takes a permit, waiting for at most `ms` milliseconds until one is free. Sleeps,
+    /// uninterruptibly.
+    pub(crate) fn take_wait(self: &Arc<Self>, kind: Kind, ms: u32) -> Option<Permit> {
         let mut taken = None;
-        loop {
-            self.waiters.wait_event(|| {
-                taken = self.take(kind);
-                taken.is_some()
-            });
-            if let Some(permit) = taken.take() {
-                return permit;
-            }
-        }
+        self.waiters.wait_event_timeout(ms, || {
+            taken = self.take(kind);
+            taken.is_some()
+        });
+        taken
     }
 
     /// Puts back what a permit owns. Any context.

@@ -162,9 +162,10 @@ impl Session {
         self.pool.take(kind)
     }
 
-    /// Takes a permit, waiting until one is free. Sleeps, uninterruptibly.
-    pub fn permit_wait(&self, kind: Kind) -> Permit {
-        self.pool.take_wait(kind)
+    /// Takes a permit, waiting for at most `ms` milliseconds until one is free. Sleeps,
+    /// uninterruptibly.
+    pub fn permit_wait(&self, kind: Kind, ms: u32) -> Option<Permit> {
+        self.pool.take_wait(kind, ms)
     }
 
     /// Asks the server to read: with `data`, into the memory in the permit's table.

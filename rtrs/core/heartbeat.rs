@@ -155,6 +155,8 @@ pub struct Heartbeat {
     settings: Arc<Settings>,
     /// Whether something arrived since the timer looked last.
     heard: Atomic<u32>,
+    /// Whether somebody waits for an answer; see [`Heartbeat::ask`].
+    asked: Atomic<u32>,
     /// [`RoundTrip`]: when the outstanding message was sent.
     sent_ns: Atomic<u64>,
     latency_ns: Atomic<u64>,
@@ -175,6 +177,7 @@ impl Heartbeat {
                 beat <- new_irq_spinlock!(None, "rtrs_core::heartbeat"),
                 settings,
                 heard: Atomic::new(0),
+                asked: Atomic::new(0),
                 sent_ns: Atomic::new(RoundTrip::IDLE.to_raw()),
                 latency_ns: Atomic::new(0),
             }),
@@ -214,22 +217,22 @@ impl Heartbeat {
         }
     }
 
-    /// How many milliseconds ago the peer was heard, to a quarter of an interval; none if the
-    /// heartbeat does not run. Any context.
-    pub fn silence_ms(&self) -> Option<u64> {
-        let silence = {
-            let beat = self.beat.lock();
-            beat.as_ref()?.watch.silence_ms(time::now_ms())
-        };
-        match self.heard.load(Relaxed) {
-            0 => Some(silence),
-            _ => Some(0),
-        }
+    /// Has the next look of the timer, which comes within a second, ask the peer for a sign of
+    /// life, whether one is due or not; and so on until it answers, which [`Self::is_asked`] tells.
+    /// Any context.
+    pub fn ask(&self) {
+        self.asked.store(1, Relaxed);
+    }
+
+    /// Whether the peer has not answered anything since [`Self::ask`]. Any context.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Relaxed) != 0
     }
 
     /// The answer to a heartbeat arrived. Any context. An answer that nobody waits for is
     /// ignored and returns false.
     pub fn acknowledged(&self) -> bool {
+        self.asked.store(0, Relaxed);
         let sent = self.sent_ns.xchg(RoundTrip::IDLE.to_raw(), Full);
         let Some(latency) = RoundTrip::from_raw(sent).answered(time::now_ns()) else {
             return false;
@@ -260,6 +263,10 @@ impl Heartbeat {
         let tick = beat
             .watch
             .look(heard, time::now_ms(), self.settings.limits());
+        let tick = match tick {
+            Tick::Wait(next) if self.is_asked() => Tick::Send(next),
+            tick => tick,
+        };
         Some((beat.path.clone(), tick))
     }
 }

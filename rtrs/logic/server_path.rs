@@ -3,9 +3,7 @@
 //! The life of a path on the server (spec: rtrs 3.6).
 //!
 //! ```text
-//!  Connection
-//!   +----+
-//!   |    v   Established                Close               Drained
+//!             Established                Close               Drained
 //!  CONNECTING ----------> CONNECTED ------------> CLOSING ----------> CLOSED
 //!       |                                            ^
 //!       +--------------------- Close ----------------+
@@ -30,8 +28,6 @@ pub enum State {
 /// What happens to a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The client asks for one more connection.
-    Connection,
     /// The info request was valid, and the user accepted the session.
     Established,
     /// The client, an administrator, an error, a silent peer or a time limit ends it.
@@ -50,11 +46,8 @@ impl State {
     ];
 
     /// The state after `event`, or none if the event has no effect in this state.
-    ///
-    /// A step to the same state is one that is granted.
     pub const fn step(self, event: Event) -> Option<Self> {
         match (self, event) {
-            (Self::Connecting, Event::Connection) => Some(Self::Connecting),
             (Self::Connecting, Event::Established) => Some(Self::Connected),
             (Self::Connecting | Self::Connected, Event::Close) => Some(Self::Closing),
             (Self::Closing, Event::Drained) => Some(Self::Closed),

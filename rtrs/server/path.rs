@@ -275,12 +275,15 @@ impl Path {
         self.progress_ms.store(time::now_ms(), Relaxed);
     }
 
-    /// Whether the client gives no sign of life: the path is not served, or nothing has been heard
-    /// for two intervals of the heartbeat, in which the client was asked.
+    /// Asks the client for a sign of life, which [`Self::is_silent`] waits for.
+    pub(crate) fn ask(&self) {
+        self.heartbeat.ask();
+    }
+
+    /// Whether the client gives no sign of life: the path is not served, or the client has not
+    /// answered since it was asked.
     pub(crate) fn is_silent(&self) -> bool {
-        let interval = u64::from(self.session.heartbeat.limits().interval_ms());
-        let quiet = interval.saturating_mul(2);
-        !self.is_connected() || self.heartbeat.silence_ms().is_some_and(|ms| ms > quiet)
+        !self.is_connected() || self.heartbeat.is_asked()
     }
 
     /// Takes one of the few turns that there are for connect requests; none if they are taken.

@@ -206,28 +206,27 @@ impl Registry {
         Ok(path)
     }
 
-    /// The paths of the session that has the name `name`, if it is a dead one of the client of
-    /// `path`: from the same host, and nothing has been heard of any of its paths for two intervals
-    /// of the heartbeat (weak point S34). None otherwise.
-    pub(crate) fn dead_namesake(
+    /// The paths of the session that has the name `name`, if all of them are from the host of
+    /// `path`. None otherwise.
+    pub(crate) fn namesake(
         &self,
         path: &Arc<Path>,
         name: &SessionName,
     ) -> Result<KVec<Arc<Path>>> {
-        let mut dead = KVec::new();
+        let mut paths = KVec::new();
         let namesake = self.entries.iter().find(|entry| {
             !Arc::ptr_eq(&entry.session, &path.session) && entry.name.as_ref() == Some(name)
         });
         let Some(entry) = namesake else {
-            return Ok(dead);
+            return Ok(paths);
         };
         for other in &entry.paths {
-            if !other.client.same_host(&path.client) || !other.is_silent() {
+            if !other.client.same_host(&path.client) {
                 return Ok(KVec::new());
             }
-            dead.push(other.clone(), GFP_KERNEL)?;
+            paths.push(other.clone(), GFP_KERNEL)?;
         }
-        Ok(dead)
+        Ok(paths)
     }
 
     /// Gives the session of `path` its name.

@@ -6,12 +6,9 @@
 
 #![deny(unused_must_use)]
 
-use rtrs_client::{
-    Kind,
-    Session, //
-};
+use rtrs_client::Permit;
 
-/// Asks for a permit and forgets it.
-pub fn wrong(session: &Session) {
-    session.permit_wait(Kind::Io);
+/// Gets a permit and forgets it.
+pub fn wrong(get: fn() -> Permit) {
+    get();
 }

@@ -406,6 +406,8 @@ static int take_over(struct verdict *v)
 	if (session_open(owner))
 		return bad(v, "honest session: %s", owner->why);
 	session_name(thief, (const char *)owner->name);
+	/* Who answers heartbeats keeps his name. */
+	thief->beside = owner;
 	if (!session_open(thief))
 		return bad(v, "a name that is in use was taken");
 	if (rnbd_sess_info(owner))

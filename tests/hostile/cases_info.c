@@ -88,6 +88,8 @@ static int name_clash(struct verdict *v)
 	if (session_connect(b))
 		return bad(v, "honest connect: %s", b->why);
 	memcpy(b->name, a->name, sizeof(a->name));
+	/* The owner answers heartbeats. */
+	b->beside = a;
 	session_send_info(b, 0);
 	session_wait_info(b);
 	if (b->got_info)

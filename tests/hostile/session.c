@@ -296,6 +296,8 @@ void session_pump(struct session *s)
 	bool idle = true;
 	int n;
 
+	if (s->beside)
+		session_pump(s->beside);
 	for (int i = 0; i < MAX_CONS; i++) {
 		struct con *c = &s->con[i];
 

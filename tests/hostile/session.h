@@ -77,6 +77,7 @@ struct session {
 	uint8_t first_conn;
 	uint16_t features;		/* extensions to offer */
 	const char *dst;
+	struct session *beside;		/* goes on being served meanwhile */
 	/* Free to be changed before session_exchange(). */
 	uint8_t name[RTRS_NAME_LEN];
 	uint16_t info_type;
