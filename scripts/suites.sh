@@ -9,7 +9,7 @@
 HOST_SUITES="host compile_fail"
 # Of one VM each, the long ones first: two of them run side by side.
 SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults server-abi backends
-	client-abi force failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
+	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
 	netns polled server_paths limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
@@ -52,6 +52,7 @@ run_suite() {
 		;;
 	client-abi-c) client_abi_c ;;
 	force-c) force_c ;;
+	held) vm held held.sh --timeout $((240 * SLOW)) --mem 1536 ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) server_abi ;;
 	backends) backends ;;
