@@ -208,11 +208,7 @@ impl Registry {
 
     /// The paths of the session that has the name `name`, if all of them are from the host of
     /// `path`. None otherwise.
-    pub(crate) fn namesake(
-        &self,
-        path: &Arc<Path>,
-        name: &SessionName,
-    ) -> Result<KVec<Arc<Path>>> {
+    pub(crate) fn namesake(&self, path: &Arc<Path>, name: &SessionName) -> Result<KVec<Arc<Path>>> {
         let mut paths = KVec::new();
         let namesake = self.entries.iter().find(|entry| {
             !Arc::ptr_eq(&entry.session, &path.session) && entry.name.as_ref() == Some(name)
