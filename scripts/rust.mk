@@ -25,12 +25,15 @@ rust-libraries += $(1)
 clean-files += $(dir $(1))lib$(notdir $(1)).rmeta
 endef
 
-# $(call rust_uses,STEM,LIBRARY...): STEM may name these crates, and no others.
-# What a named crate itself depends on is found by -L, but cannot be named.
+# $(call rust_uses,STEM,[NAME=]LIBRARY...): STEM may name these crates, and no others; one with
+# a NAME under that. What they depend on themselves is found by -L, as a dependency only: a plain
+# -L would let `extern crate` name all that lies there.
+rust_name = $(notdir $(firstword $(subst =, ,$(1))))
+rust_stem = $(lastword $(subst =, ,$(1)))
 define rust_uses
-RUSTFLAGS_$(1).o += $$(foreach l,$(2),--extern $$(notdir $$(l))=$$(call rmeta,$$(l))) \
-	$$(foreach d,$$(sort $$(dir $$(rust-libraries))),-L $$(obj)/$$(d))
-$$(obj)/$(1).o: $$(foreach l,$(2),$$(obj)/$$(l).o)
+RUSTFLAGS_$(1).o += $$(foreach l,$(2),--extern $$(call rust_name,$$(l))=$$(call rmeta,$$(call rust_stem,$$(l)))) \
+	$$(foreach d,$$(sort $$(dir $$(rust-libraries))),-L dependency=$$(obj)/$$(d))
+$$(obj)/$(1).o: $$(foreach l,$(2),$$(obj)/$$(call rust_stem,$$(l)).o)
 endef
 
 # $(call rust_exports,DIR,OBJECT...): exports every Rust symbol of the objects,

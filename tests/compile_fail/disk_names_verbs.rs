@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //@ like: rnbd_server/rnbd_server
-//@ error: E0432
+//@ error: unresolved import `rdma_bindings`
 
 //! The server of block devices cannot name raw verbs.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //@ like: rtrs/client/rtrs_client
-//@ error: E0432
+//@ error: unresolved import `block_mq`
 
 //! The transport cannot name a block device: nobody gives it the crate.
 
