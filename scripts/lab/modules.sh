@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Builds this clone's modules for the lab's kernel, inside the lab root, and
-# leaves *.ko in build/<kernel release>/.
+# leaves *.ko in build/<kernel release>/, or in build/$INTO/.
 #
 # usage: scripts/lab/modules.sh [stock|debug] [MAKE ARGUMENT...]
 
@@ -27,18 +27,21 @@ debug)
 *) die "usage: $0 [stock|debug] [MAKE ARGUMENT...]" ;;
 esac
 
-OUT=$TOP/build/$RELEASE
+INTO=${INTO:-$RELEASE}
+OUT=$TOP/build/$INTO
 mkdir -p "$OUT"
 exec 9>"$OUT/.lock"
 flock -w 1800 9 || die "another build in $OUT goes on for too long"
 build() {
-	in_root make -C "$KBUILD" M=/src MO="/src/build/$RELEASE" "${VARS[@]}" -j"$JOBS" "$@" modules
+	in_root make -C "$KBUILD" M=/src MO="/src/build/$INTO" "${VARS[@]}" -j"$JOBS" "$@" modules
 }
 # Another clone may be building at the same time.
 LOGS=$TOP/build/logs
-step "modules for $RELEASE" build "$@"
+NAME="modules for $RELEASE"
+[ "$INTO" = "$RELEASE" ] || NAME="$NAME in $INTO"
+step "$NAME" build "$@"
 # A warning is not to be overlooked because the build went well.
-LOG="$LOGS/modules_for_${RELEASE//[^A-Za-z0-9._-]/_}.log"
+LOG=$LOGS/${NAME//[^A-Za-z0-9._-]/_}.log
 grep -E '(^|: )warning:' "$LOG" >&2 || true
 for ko in "$OUT"/*.ko; do
 	[ -e "$ko" ] || die "no module came out; see $LOG"
