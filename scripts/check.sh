@@ -8,6 +8,7 @@
 . "$(dirname "$0")/lab/lib.sh"
 need_root
 "$TOP/scripts/lab/root.sh"
+pin_kernel
 "$TOP/scripts/lab/kernel.sh"
 cd "$TOP"
 passed=0

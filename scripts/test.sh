@@ -141,6 +141,7 @@ work() {
 
 NEVER=1000000000
 "$TOP/scripts/lab/root.sh"
+pin_kernel
 if [ "$MODE" = quick ] || [ "$MODE" = host ]; then
 	work 1 $NEVER host
 fi

@@ -16,6 +16,9 @@ OUT=$CACHE/$KV
 unpack() {
 	local base
 	base=$(printf '%s' "$KV" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')
+	# Of this kernel, and not of another one with the same first two numbers.
+	[ "$(in_root dpkg-query -W -f '${Version}\n' "linux-source-$base" "linux-headers-$KV" | uniq | wc -l)" = 1 ] ||
+		die "linux-source-$base is not that of $KV"
 	rm -rf --one-file-system "$OUT/source" "$OUT/source.tmp"
 	mkdir -p "$OUT/source.tmp"
 	in_root tar -C "/cache/$KV/source.tmp" --strip-components=1 -xf "/usr/src/linux-source-$base.tar.xz"

@@ -22,13 +22,18 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # step NAME COMMAND...: runs a long command with its output in a log, in LOGS or else in
 # the cache; shows one line before, one after, and the log's end if it fails.
 step() {
-	local name=$1 log start
+	local name=$1 log start status
 	shift
 	mkdir -p "${LOGS:=$CACHE/log}"
 	log=$LOGS/${name//[^A-Za-z0-9._-]/_}.log
 	start=$(date +%s)
 	say "$name ..."
-	if "$@" >"$log" 2>&1 </dev/null; then
+	# Not as a condition: in one, bash goes on after a command that failed.
+	set +e
+	(set -e; "$@") >"$log" 2>&1 </dev/null
+	status=$?
+	set -e
+	if [ "$status" = 0 ]; then
 		say "$name: done in $(($(date +%s) - start)) s"
 	else
 		tail -n 40 "$log" >&2
@@ -85,6 +90,17 @@ in_root() {
 
 # The release of the lab's stock kernel, once the root knows it.
 kernel_release() {
-	[ -s "$CACHE/kernel-release" ] || die "the lab has no kernel yet: run 'make lab'"
-	cat "$CACHE/kernel-release"
+	if [ -n "${LAB_KERNEL:-}" ]; then
+		printf '%s\n' "$LAB_KERNEL"
+	else
+		[ -s "$CACHE/kernel-release" ] || die "the lab has no kernel yet: run 'make lab'"
+		cat "$CACHE/kernel-release"
+	fi
+}
+
+# pin_kernel: a run goes on with the kernel it began with, even if another clone meanwhile
+# makes a newer one the lab's.
+pin_kernel() {
+	LAB_KERNEL=$(kernel_release)
+	export LAB_KERNEL
 }

@@ -5,8 +5,9 @@
 # toolchain that kernel was built with, QEMU, fio and the RDMA user space.
 # Does nothing when the root is there and has every package.
 #
-# LAB_KERNEL=RELEASE takes that one of the kernels that backports still has, instead of the
-# newest; it needs a cache of its own (RNBD_CACHE), as a root has one kernel.
+# Backports is asked once a day for its newest kernel. What was made for the one before stays
+# where it is, under its release. LAB_KERNEL=RELEASE takes that one of the kernels that
+# backports still has, or that the root has already, and asks for no other.
 
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -68,32 +69,76 @@ bootstrap() {
 	mv "$tmp" "$ROOT"
 }
 
+# An install that was killed leaves packages half-way, and neither dpkg nor apt goes on then.
+repair() {
+	in_root dpkg --configure -a &&
+		in_root apt-get install -y --no-install-recommends --fix-broken
+}
+
+# newest_kernel: the release that backports has now.
+newest_kernel() {
+	in_root timeout 120 apt-get update --error-on=any -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+		>"$CACHE/log/newest_kernel.log" 2>&1 &&
+		in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
+		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p;' | tail -n 1
+}
+
 # Packages come in two groups: the kernel's from backports (libelf-dev too: the
 # kernel's build tools are linked with it), the rest from the release itself.
+# Each command says whether it went well: this runs as a condition.
 install_kernel() {
-	local kv base
-	in_root apt-get update
-	kv=${LAB_KERNEL:-$(in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
-		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p' | head -n 1)}
-	[ -n "$kv" ] || { echo "backports has no linux-image-amd64"; return 1; }
+	local kv=$1 base version
 	base=$(printf '%s' "$kv" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')
+	repair && in_root apt-get update || return
+	# Several kernels share the name of a source package, and its text has to be this one's.
+	version=$(in_root apt-cache -t "$SUITE-backports" show --no-all-versions "linux-headers-$kv" | sed -n 's/^Version: //p')
+	[ -n "$version" ] || { echo "backports has no linux-headers-$kv"; return 1; }
 	# Not linux-image-*: its initramfs hook needs a machine that boots.
 	in_root apt-get install -y --no-install-recommends -t "$SUITE-backports" \
-		"linux-source-$base" "linux-headers-$kv" "linux-modules-$kv" "linux-binary-$kv" libelf-dev
-	printf '%s\n' "$kv" >"$CACHE/kernel-release.tmp"
-	mv "$CACHE/kernel-release.tmp" "$CACHE/kernel-release"
+		"linux-source-$base=$version" "linux-headers-$kv" "linux-modules-$kv" "linux-binary-$kv" libelf-dev
 }
 
 install_tools() {
+	repair
 	in_root apt-get update
 	in_root apt-get install -y --no-install-recommends "${TOOLS[@]}"
 	in_root apt-get clean
+}
+
+# has_kernel RELEASE; take_kernel RELEASE: whether the root has its packages; sees to it.
+has_kernel() { [ -n "$1" ] && [ -e "$ROOT/.lab-kernel-$1" ]; }
+take_kernel() { once "stock kernel $1 from backports" "$ROOT/.lab-kernel-$1" install_kernel "$1"; }
+
+# The next kernel's source package takes the place of the present one's, so that is unpacked first.
+asked=$CACHE/stamp/kernel-asked
+may_stay() {
+	has_kernel "$1" || return
+	[ -n "$(find "$asked" -mmin -1440 2>/dev/null)" ] || [ ! -e "$CACHE/$1/.unpacked" ]
+}
+
+# follow_backports PRESENT: goes on with the newest kernel, or with PRESENT if there is no way.
+follow_backports() {
+	local newest
+	newest=$(newest_kernel) || newest=
+	if [ -n "$newest" ] && (take_kernel "$newest"); then
+		printf '%s\n' "$newest" >"$CACHE/kernel-release.tmp"
+		mv "$CACHE/kernel-release.tmp" "$CACHE/kernel-release"
+		[ "$newest" = "${1:-$newest}" ] || say "the lab's kernel is $newest from now on; $1 stays in the cache"
+	elif has_kernel "$1"; then
+		say "no newer kernel can be had from backports today, so $1 stays (see $CACHE/log)"
+	else
+		die "no kernel can be had from backports; see $CACHE/log"
+	fi
+	: >"$asked"
 }
 
 once "host tools" "$CACHE/stamp/host-$(hostname)" host_tools
 once "Debian $SUITE root" "$ROOT/.lab-bootstrapped" bootstrap
 list=$(printf '%s\n' "${TOOLS[@]}" | sha256sum | cut -c1-12)
 once "tools in the root (about 3 minutes)" "$ROOT/.lab-tools-$list" install_tools
-once "stock kernel from backports" "$ROOT/.lab-kernel" install_kernel
-[ "${LAB_KERNEL:-$(kernel_release)}" = "$(kernel_release)" ] ||
-	die "$CACHE is for $(kernel_release): give RNBD_CACHE=... for $LAB_KERNEL"
+present=$(cat "$CACHE/kernel-release" 2>/dev/null || true)
+if [ -n "${LAB_KERNEL:-}" ]; then
+	take_kernel "$LAB_KERNEL"
+elif ! may_stay "$present"; then
+	follow_backports "$present"
+fi
