@@ -6,7 +6,7 @@
 # MODE, KERNEL, KV, KO, PEERS, VM, SLOW and the lengths.
 
 # shellcheck disable=SC2034  # test.sh takes the lists.
-HOST_SUITES="host compile_fail"
+HOST_SUITES="host compile_fail kdir"
 # Of one VM each, the long ones first: two of them run side by side.
 SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults server-abi backends
 	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
@@ -19,7 +19,7 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # What a mode leaves out. A debug run is to take 25 minutes; a quick one leaves out what another
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
-	[quick]="interop-c-c-N faults failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
+	[quick]="faults failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
 	[debug]="faults manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths limits selffile stats heartbeat netns polled failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
@@ -31,7 +31,7 @@ run_suite() {
 	local ai=${1##*-} rest
 	case $1 in
 	host) cargo_tests ;;
-	compile_fail) "$TOP/tests/compile_fail/run.sh" ;;
+	compile_fail | kdir) "$TOP/tests/$1/run.sh" ;;
 	base) vm base base/base.sh --timeout $((180 * SLOW)) ;;
 	disks) vm disks nullrx/null.sh --timeout $((180 * SLOW)) --mem 1536 ;;
 	verbs) vm verbs ping/ping.sh --timeout $((180 * SLOW)) --mem 1536 ;;
