@@ -90,7 +90,7 @@ lint() {
 		tail -n 40 "$log"
 		return
 	fi
-	grep -E '(^|: )(warning|error)' "$log" || true
+	grep -E '(^|: )(warning|error)|^WARNING' "$log" || true
 }
 verdict "no clippy warning" "$(lint clippy CLIPPY=1)"
 verdict "no compiler warning" "$(lint build)"

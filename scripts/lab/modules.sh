@@ -42,7 +42,7 @@ NAME="modules for $RELEASE"
 step "$NAME" build "$@"
 # A warning is not to be overlooked because the build went well.
 LOG=$LOGS/${NAME//[^A-Za-z0-9._-]/_}.log
-grep -E '(^|: )warning:' "$LOG" >&2 || true
+grep -E '(^|: )warning:|^WARNING' "$LOG" >&2 || true
 for ko in "$OUT"/*.ko; do
 	[ -e "$ko" ] || die "no module came out; see $LOG"
 	# A module that was renamed or removed must not live on.
