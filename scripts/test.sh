@@ -12,7 +12,7 @@
 #   host   the pure crates only
 #
 # With SUITE names only those run; ALL=1 runs also what has no place in the time of the mode.
-# What is left out is said. Ends with `N passed, N failed`.
+# What is left out is said, and how many checks a suite had to skip. Ends with `N passed, N failed`.
 #
 # Suites of one VM run two at a time, on the VM's own clock (see vm.sh --virtual-time): how
 # slow or busy this machine is does not make their timers expire. Pairs of VMs keep real
@@ -58,7 +58,7 @@ KO='' PEERS='' KV=''
 # shellcheck source-path=SCRIPTDIR source=suites.sh
 . "$TOP/scripts/suites.sh"
 LEFT_OUT=${LEFT_OUT_OF[$MODE]:-}
-[ -z "${ALL:-}" ] || LEFT_OUT=
+[ -z "${ALL:-}" ] || LEFT_OUT="" LIES=all
 [ "$KERNEL" = stock ] || LEFT_OUT="$LEFT_OUT $NOT_ON_DEBUG"
 
 # --- running and counting -------------------------------------------------------------------
@@ -77,7 +77,7 @@ wanted() {
 # count SUITE STATUS LOG SECONDS: takes the counts out of a suite's last line. A suite
 # that ends badly without a failed check, or without any check, is a failure of its own.
 count() {
-	local line passed failed
+	local line passed failed skipped
 	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$3" | tail -n 1 || true)
 	passed=${line%% *} failed=$(sed -E 's/.*, ([0-9]+) failed.*/\1/' <<<"$line")
 	: "${passed:=0}" "${failed:=0}"
@@ -88,7 +88,9 @@ count() {
 	elif [ "$failed" != 0 ]; then
 		grep -A 3 '^not ok' "$3" | head -n 40 >&2 || true
 	fi
-	printf '%-34s %5d passed %3d failed %5d s\n' "$1" "$passed" "$failed" "$4" | tee -a "$WORK/results"
+	skipped=$(grep -cE '^([a-z]+\| )?skip - ' "$3" || true)
+	[ "$skipped" = 0 ] && skipped='' || skipped=", $skipped skipped"
+	printf '%-34s %5d passed %3d failed %5d s%s\n' "$1" "$passed" "$failed" "$4" "$skipped" | tee -a "$WORK/results"
 }
 
 # suite NAME: runs it with its output in a log.
