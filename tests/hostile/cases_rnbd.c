@@ -87,6 +87,12 @@ static int honest_flow(struct verdict *v)
 		    (unsigned long long)rsp.sectors, rsp.lbs, s->new_rkey ? "new" : "plain");
 }
 
+/* Whether a read-only mapping refused in words, and not by closing the path. */
+static bool says_read_only(int r)
+{
+	return r == EROFS || r == EPERM;
+}
+
 /* What changes data must fail on a read-only mapping and change nothing. */
 static int read_only(struct verdict *v)
 {
@@ -99,38 +105,62 @@ static int read_only(struct verdict *v)
 		{ OP_WRITE_ZEROES, false, "write zeroes" },
 		{ OP_WRITE_ZEROES | 0x800, false, "write zeroes without unmap" },
 	};
-	uint8_t before[4096], fresh[4096];
+	uint8_t before[4096];
 	struct open_rsp rsp;
 	struct session *s = keep(NULL, v, ACCESS_RW, &rsp);
 	int r;
 
 	if (!s)
 		return -1;
-	memset(fresh, 0xc3, sizeof(fresh));
-	if (rnbd_write(s, rsp.id, 0, fresh, sizeof(fresh)) || rnbd_close(s, rsp.id))
+	memset(before, 0xc3, sizeof(before));
+	if (rnbd_write(s, rsp.id, 0, before, sizeof(before)) || rnbd_close(s, rsp.id))
 		return bad(v, "cannot prepare the device");
 	session_close(s);
 	s = keep(NULL, v, ACCESS_RO, &rsp);
 	if (!s)
 		return -1;
-	memcpy(before, fresh, sizeof(before));
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
 		r = io(s, false, ops[i].data ? 4096 : 0, rsp.id, 0, ops[i].rw, 4096);
-		if (r == SILENT)
-			return bad(v, "%s: silence", ops[i].what);
+		if (!says_read_only(r))
+			return bad(v, "%s: %s", ops[i].what, reaction(r));
 		/* The same as a READ with the modifying operation number. */
-		if (r != GONE && !ops[i].data && io(s, true, 0, rsp.id, 0, ops[i].rw, 4096) == 0)
-			return bad(v, "%s sent as READ: success", ops[i].what);
-		if (r == 0)
-			return bad(v, "%s: success", ops[i].what);
-		s = keep(s, v, ACCESS_RO, &rsp);
-		if (!s)
-			return -1;
+		r = ops[i].data ? EROFS : io(s, true, 0, rsp.id, 0, ops[i].rw, 4096);
+		if (!says_read_only(r))
+			return bad(v, "%s sent as READ: %s", ops[i].what, reaction(r));
 		r = rnbd_read(s, rsp.id, 0, sizeof(before));
 		if (r || memcmp(s->rx, before, sizeof(before)))
 			return bad(v, "%s on a read-only mapping changed the data", ops[i].what);
 	}
-	return good(v, "seven modifying operations refused, data unchanged");
+	return good(v, "seven modifying operations refused as read-only, data unchanged");
+}
+
+#define WHOLE	16384u		/* more than any of the lies below is about */
+
+/* A writable mapping, so that nothing but the lie is a reason to refuse, with known bytes. */
+static struct session *writable(struct verdict *v, struct open_rsp *rsp)
+{
+	struct session *s = keep(NULL, v, ACCESS_RW, rsp);
+	uint8_t data[WHOLE];
+
+	memset(data, 0xc3, sizeof(data));
+	if (s && rnbd_write(s, rsp->id, 0, data, sizeof(data))) {
+		bad(v, "cannot prepare the device");
+		return NULL;
+	}
+	return s;
+}
+
+/* Whether it has still the bytes that writable() left. */
+static bool unchanged(struct session *s, uint32_t id)
+{
+	rx_fill(s);
+	if (rnbd_read(s, id, 0, WHOLE))
+		return false;
+	for (uint32_t i = 0; i < WHOLE; i++) {
+		if (s->rx[i] != 0xc3)
+			return false;
+	}
+	return true;
 }
 
 /* Sizes that do not fit the operation. */
@@ -161,23 +191,24 @@ static int sizes(struct verdict *v)
 		{ false, 4096, OP_READ, 4096, "read in the direction of a write" },
 		{ true, 4096, OP_WRITE, 4096, "write in the direction of a read" },
 	};
-	struct session *s = NULL;
 	struct open_rsp rsp;
+	struct session *s = writable(v, &rsp);
 	size_t i, num = sizeof(lies) / sizeof(lies[0]);
 	int r;
 
+	if (!s)
+		return -1;
 	for (i = 0; i < num; i++) {
-		s = keep(s, v, ACCESS_RO, &rsp);
-		if (!s)
-			return -1;
 		rx_fill(s);
 		r = io(s, lies[i].read, lies[i].data, rsp.id, 0, lies[i].rw, lies[i].size);
-		if (r == 0 || r == SILENT)
+		if (r != EINVAL)
 			return bad(v, "%s: %s", lies[i].what, reaction(r));
 		if (rx_foreign(s, 0, s->rx_len))
 			return bad(v, "%s: refused, and data arrived", lies[i].what);
+		if (!unchanged(s, rsp.id))
+			return bad(v, "%s: refused, and the device changed", lies[i].what);
 	}
-	return good(v, "%zu kinds refused", num);
+	return good(v, "%zu kinds refused with EINVAL, data unchanged", num);
 }
 
 static int ranges(struct verdict *v)
@@ -221,57 +252,65 @@ static int ranges(struct verdict *v)
 /* Operation numbers 6..255: an error, and no data as if it were a read. */
 static int operations(struct verdict *v)
 {
-	struct session *s = NULL;
 	struct open_rsp rsp;
+	struct session *s = writable(v, &rsp);
 	int r;
 
+	if (!s)
+		return -1;
 	for (uint32_t op = OP_WRITE_ZEROES + 1; op < 256; op++) {
-		s = keep(s, v, ACCESS_RO, &rsp);
-		if (!s)
-			return -1;
 		rx_fill(s);
 		r = io(s, !(op & 1), SECTOR, rsp.id, 0, op, SECTOR);
-		if (r == 0 || r == SILENT)
+		if (r != EOPNOTSUPP)
 			return bad(v, "operation %u: %s", op, reaction(r));
 		if (rx_foreign(s, 0, s->rx_len))
 			return bad(v, "operation %u: refused, and data arrived", op);
-		r = s->down ? 1 : io(s, op & 1, 0, rsp.id, 0, op, 0);
-		if (r == 0 || r == SILENT)
+		/* As a flush, or as a discard of something. */
+		r = io(s, op & 1, 0, rsp.id, 0, op, op & 2 ? SECTOR : 0);
+		if (r != EOPNOTSUPP)
 			return bad(v, "operation %u without data: %s", op, reaction(r));
 	}
-	return good(v, "operations 6 to 255 refused");
+	if (!unchanged(s, rsp.id))
+		return bad(v, "all were refused, and the device changed");
+	return good(v, "operations 6 to 255 refused with EOPNOTSUPP, data unchanged");
 }
 
-/* Every flag bit on every operation: any answer, but one, and no harm. */
+/* What an honest request with these flags has to get: FUA and PREFLUSH are for what writes. */
+static int flags_due(const struct open_rsp *rsp, uint32_t op, uint32_t rw)
+{
+	if (rw & (RW_FUA | RW_PREFLUSH) && op != OP_WRITE && op != OP_FLUSH)
+		return EINVAL;
+	if ((op == OP_DISCARD && !rsp->max_discard) || op == OP_SECURE_ERASE ||
+	    (op == OP_WRITE_ZEROES && !rsp->max_write_zeroes))
+		return EOPNOTSUPP;
+	return 0;
+}
+
+/* Every flag bit on every operation, on a mapping that may do them all. */
 static int flags(struct verdict *v)
 {
-	struct session *s = NULL;
 	struct open_rsp rsp;
+	struct session *s = writable(v, &rsp);
 	unsigned int fine = 0, refusals = 0;
 	int r;
 
+	if (!s)
+		return -1;
 	for (uint32_t op = OP_READ; op <= OP_WRITE_ZEROES; op++) {
 		for (uint32_t bits = 0; bits <= 24; bits++) {
 			uint32_t rw = op | (bits < 24 ? 0x100u << bits : 0xffffff00u);
 			bool data = op <= OP_WRITE;
+			int due = flags_due(&rsp, op, rw);
 
-			s = keep(s, v, ACCESS_RO, &rsp);
-			if (!s)
-				return -1;
 			r = io(s, op == OP_READ || op == OP_FLUSH, data ? 4096 : 0, rsp.id, 0, rw,
 			       op == OP_FLUSH ? 0 : 4096);
-			if (r == SILENT)
-				return bad(v, "rw %#x: silence", rw);
-			if (r == 0 && op != OP_READ && op != OP_FLUSH)
-				return bad(v, "rw %#x on a read-only mapping: success", rw);
-			/* Bits 12 and above are to be ignored. */
-			if (r && (op == OP_READ || op == OP_FLUSH) && bits >= 4 && bits < 24)
-				return bad(v, "rw %#x: %s", rw, reaction(r));
+			if (r != due)
+				return bad(v, "rw %#x: %s, not %s", rw, reaction(r), reaction(due));
 			fine += r == 0;
 			refusals += r != 0;
 		}
 	}
-	return good(v, "150 combinations: %u answered, %u refused", fine, refusals);
+	return good(v, "150 combinations: %u carried out, %u refused", fine, refusals);
 }
 
 /* Flushes as every C client sends them, on a device where the sector matters. */
@@ -363,15 +402,23 @@ static int stale_id(struct verdict *v)
 	if (r)
 		return bad(v, "honest read: %s", reaction(r));
 	memcpy(keepsake, s->rx, sizeof(keepsake));
+	/* What io() writes must not be there already. */
+	if (keepsake[0] == 0x5a && keepsake[4095] == 0x5a)
+		return bad(v, "%s holds already what would be written", opt.device2);
 	r = io(s, false, sizeof(keepsake), a.id, 0, OP_WRITE, sizeof(keepsake));
 	if (r == 0)
 		return bad(v, "a write to id %u of the closed device succeeded", a.id);
 	if (r == SILENT)
 		return bad(v, "silence");
-	s = keep(s, v, ACCESS_RO, &b);
-	if (!s || rnbd_read(s, b.id, 0, sizeof(keepsake)))
+	if (r == GONE)
+		return bad(v, "path closed, instead of an error for one request");
+	rx_fill(s);
+	if (rnbd_read(s, b.id, 0, sizeof(keepsake)))
 		return bad(v, "cannot read back");
-	return good(v, "id %u then %u, write to the stale one: %s", a.id, b.id, reaction(r));
+	if (memcmp(s->rx, keepsake, sizeof(keepsake)))
+		return bad(v, "a write to the stale id %u reached the device with id %u", a.id, b.id);
+	return good(v, "id %u then %u, write to the stale one: %s, the other device is unchanged", a.id, b.id,
+		    reaction(r));
 }
 
 const struct hostile_case rnbd_cases[] = {
