@@ -127,7 +127,7 @@ hostile_cases() {
 	if [ "$MODE$1" = quickN ]; then
 		echo "invalidate-nothing invalidate-region invalidate-honest key-stale key-beyond-pool key-foreign
 			message-at-chunk-end offset-outside answer-too-long answer-tail descriptor-lies descriptor-count
-			user-length no-receives vanish io-with-info race-vanish chunk-burst" | xargs
+			user-length no-receives vanish io-with-info race-vanish chunk-burst chunk-two-cons" | xargs
 	else
 		echo "$LIES"
 	fi

@@ -41,5 +41,7 @@ int refused(struct verdict *v, int r, const char *what);
 extern const struct hostile_case connect_cases[], info_cases[], rtrs_cases[], key_cases[],
 	load_cases[], rnbd_cases[], open_cases[], ext_cases[], race_cases[], fence_cases[],
 	slow_cases[];
+/* Run only with --many. */
+extern const struct hostile_case many_cases[];
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "case.h"
 
@@ -251,6 +252,66 @@ static int huge_cid_num(struct verdict *v)
 		return bad(v, "info request with 4095 connections missing: silence");
 	return good(v, "info request with 4095 connections missing: path closed");
 }
+
+#define MOST_PATHS	128
+
+/* Path `i` of the session of `first`, between another pair of addresses than all others. */
+static struct session *nth_path(const struct session *first, int i)
+{
+	struct session *s = session_new();
+	char dst[64];
+
+	snprintf(dst, sizeof(dst), "%s%d", opt.many, i + 1);
+	s->dst = strdup(dst);
+	s->cons = 1;
+	s->cid_num = 1;
+	s->recvs = 16;
+	s->rx_len = 16384;
+	s->tx_len = 16384;
+	if (first) {
+		s->first_conn = 0;
+		memcpy(s->paths_uuid, first->paths_uuid, 16);
+		memcpy(s->name, first->name, sizeof(s->name));
+	}
+	return s;
+}
+
+/* One path more than a session may have, by a client that does not count. */
+static int path_too_many(struct verdict *v)
+{
+	static struct session *s[MOST_PATHS];
+	struct session *more;
+
+	for (int i = 0; i < MOST_PATHS; i++) {
+		s[i] = nth_path(s[0], i);
+		if (session_open(s[i]))
+			return bad(v, "honest path %d: %s", i + 1, s[i]->why);
+		/* All have to answer heartbeats. */
+		for (int k = 0; k < i; k++)
+			session_pump(s[k]);
+	}
+	more = nth_path(s[0], MOST_PATHS);
+	if (!session_connect_one(more, 0) || more->con[0].rej_errno != ECONNRESET)
+		return bad(v, "path %d: %s", MOST_PATHS + 1, con_outcome(&more->con[0]));
+	for (int i = 0; i < MOST_PATHS; i++) {
+		if (rnbd_sess_info(s[i]))
+			return bad(v, "then path %d does not serve", i + 1);
+	}
+	/* It was the number: when one has gone there is room. */
+	session_close(s[5]);
+	for (int i = 0; i < 50; i++) {
+		more = nth_path(s[0], MOST_PATHS);
+		if (!session_open(more))
+			return good(v, "path %d is rejected with ECONNRESET, all others serve", MOST_PATHS + 1);
+		usleep(100000);
+	}
+	return bad(v, "no path can come for one that went: %s", more->why);
+}
+
+const struct hostile_case many_cases[] = {
+	{ "path-129", "S23", path_too_many },
+	{ NULL, NULL, NULL },
+};
 
 const struct hostile_case connect_cases[] = {
 	{ "connect-magic", "3.4 row 2", bad_magic },

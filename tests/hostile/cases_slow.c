@@ -12,9 +12,6 @@
 
 #include "case.h"
 
-/* The backend of --slow-device takes this long for anything, in ms. */
-#define SLOW_MS		4000
-
 /* Two paths of one session, over both addresses of the server. */
 static int two_paths(struct verdict *v, struct session **a, struct session **b, uint16_t features)
 {
@@ -97,8 +94,8 @@ static int slow_write(struct session *s, struct ask *a, uint32_t id, uint8_t fil
 static int slow_paths(struct verdict *v, struct session **a, struct session **b,
 		      struct open_rsp *rsp, uint16_t features)
 {
-	if (!opt.slow_device)
-		return skip(v, "needs --slow-device");
+	if (!opt.slow || !opt.slow_device)
+		return skip(v, "takes its time: needs --slow and --slow-device");
 	if (two_paths(v, a, b, features))
 		return -1;
 	if (features && !((*a)->con[0].rsp.features & EXT_FENCE))

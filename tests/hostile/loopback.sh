@@ -9,7 +9,7 @@
 #       --file DIR/hostile:/lab/hostile --script tests/hostile/loopback.sh \
 #       [--env 'HOSTILE_CASES=name-empty half-open'] [--env HOSTILE_CASES=some] \
 #       [--env 'HOSTILE_ARGS=--halfopen 15'] \
-#       [--env SLOW_CASES=1 (the cases that wait for a slow backend: some minutes)]
+#       [--env SLOW_CASES=1 (the cases that wait for a slow backend for long: some minutes)]
 #       [--append 'rtrs_server.sess_queue_depth=500' (for index-outside)]
 #       [--append 'rtrs_server.setup_timeout_ms=8000 rtrs_server.always_invalidate=N']
 #
@@ -53,7 +53,16 @@ log_lines() { dmesg_since "$1" | grep -cv 'speed is unknown'; }
 
 run_cases() {
 	results_of /lab/hostile --dst 10.0.0.1 --dst2 fd00:1::1 --device /dev/ram1 --device2 /dev/ram2 \
-		--flush-device /dev/hostile --files /tmp/many/f ${SLOW_CASES:+--slow-device /dev/slow} --sessions 12 "$@"
+		--flush-device /dev/hostile --files /tmp/many/f --slow-device /dev/slow ${SLOW_CASES:+--slow} --sessions 12 "$@"
+}
+
+# So many paths need little memory each, and differ by their addresses.
+small_sessions() {
+	local i
+	modprobe -r rnbd_client && modprobe -r rnbd_server && modprobe -r rtrs_server || return 1
+	modprobe rtrs_server sess_queue_depth=16 max_chunk_size=32768 && modprobe rnbd_server || return 1
+	for ((i = 1; i <= 129; i++)); do ip addr add "10.0.1.$i/24" dev dummy0 || return 1; done
+	wait_until 60 has_gid rxe0 0a00:0181
 }
 
 modules_gone() {
@@ -88,7 +97,9 @@ sleep 2
 # each takes its time.
 SOME="info-twice-at-once second-path fence-crossed fence-other-path index-on-two-paths-vanish session-uuid-race
 	path-comes-again session-take-over chunk-burst no-receives vanish connect-churn io-with-info key-stale
-	race-close-open race-vanish open-io-mode answer-tail"
+	race-close-open race-vanish open-io-mode answer-tail name-empty name-unterminated message-at-chunk-end
+	answer-too-long many-sessions half-open id-stale read-only io-sizes message-short open-unterminated
+	io-operations flush-sector"
 [ "${HOSTILE_CASES:-all}" != some ] || HOSTILE_CASES=$SOME
 CASES=()
 for name in ${HOSTILE_CASES:-all}; do
@@ -113,11 +124,17 @@ touch /tmp/honest.stop
 check "the honest client verified all the time" wait "$HONEST"
 [ -e /tmp/honest.log ] && cat /tmp/honest.log
 
-# One path's pool alone is 64 MiB.
-sleep 2
+# One path's pool alone is 64 MiB, and a slow request keeps it for four seconds.
+sleep 5
 GROWN=$(($(used_kib) - MEMORY))
 check "memory has come back (grown by $GROWN KiB, at most 32768)" test "$GROWN" -le 32768
-check "kmemleak finds nothing" kmemleak_scan
 check "unmap" rnbd_unmap "$RNBD_DEV"
+case ${HOSTILE_CASES:-all} in
+all | *path-129*)
+	check "a server with small sessions, at 129 addresses" small_sessions
+	results_of /lab/hostile --dst 10.0.0.1 --device /dev/ram1 --many 10.0.1.
+	;;
+esac
+check "kmemleak finds nothing" kmemleak_scan
 check "all modules unload" modules_gone
 summary

@@ -46,7 +46,7 @@ struct options opt = {
 
 static const struct hostile_case *const tables[] = {
 	connect_cases, info_cases, rtrs_cases, key_cases, load_cases,
-	rnbd_cases, open_cases, ext_cases, race_cases, fence_cases, slow_cases,
+	rnbd_cases, open_cases, ext_cases, race_cases, fence_cases, slow_cases, many_cases,
 };
 
 #define TABLES	(sizeof(tables) / sizeof(tables[0]))
@@ -165,14 +165,16 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: hostile --dst ADDRESS [--port 1234] [--case NAME|all]... [--list]\n"
 		"               [--device PATH] [--device2 PATH] [--flush-device PATH]\n"
-		"               [--slow-device PATH] [--files PREFIX]\n"
+		"               [--slow-device PATH] [--slow] [--files PREFIX] [--many PREFIX]\n"
 		"               [--dst2 ADDRESS] [--timeout SECONDS] [--halfopen SECONDS]\n"
 		"               [--recover SECONDS] [--sessions NUMBER]\n"
 		"  --device        backend as the server names it (default /dev/ram0)\n"
 		"  --device2       another one, for stale ids\n"
 		"  --flush-device  one with 4 KiB blocks and a write cache, for flushes\n"
 		"  --slow-device   one that takes 4 s for everything\n"
+		"  --slow          also the cases that wait for it for long\n"
 		"  --files         regular files, PREFIX0 to PREFIX1024\n"
+		"  --many          addresses, PREFIX1 to PREFIX129: only what needs so many\n"
 		"  --dst2          another address of the server, for a second path\n"
 		"  --timeout       for each answer, connect or disconnect (default 10)\n"
 		"  --halfopen      for half-open paths to be reaped (default 45)\n"
@@ -203,7 +205,9 @@ int main(int argc, char **argv)
 		{ "device2", required_argument, NULL, '2' },
 		{ "flush-device", required_argument, NULL, 'f' },
 		{ "slow-device", required_argument, NULL, 'w' },
+		{ "slow", no_argument, NULL, 'S' },
 		{ "files", required_argument, NULL, 'F' },
+		{ "many", required_argument, NULL, 'm' },
 		{ "dst2", required_argument, NULL, 'D' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "halfopen", required_argument, NULL, 'h' },
@@ -229,7 +233,9 @@ int main(int argc, char **argv)
 		case '2': opt.device2 = optarg; break;
 		case 'f': opt.flush_device = optarg; break;
 		case 'w': opt.slow_device = optarg; break;
+		case 'S': opt.slow = true; break;
 		case 'F': opt.files = optarg; break;
+		case 'm': opt.many = optarg; break;
 		case 'D': opt.dst2 = optarg; break;
 		case 't': opt.timeout_ms = atoi(optarg) * 1000; break;
 		case 'h': opt.halfopen_s = atoi(optarg); break;
@@ -244,6 +250,8 @@ int main(int argc, char **argv)
 	if (v == MAP_FAILED)
 		return 2;
 	for (size_t t = 0; t < TABLES; t++) {
+		if (!list && (tables[t] == many_cases) != !!opt.many)
+			continue;
 		for (const struct hostile_case *k = tables[t]; k->name; k++) {
 			int rc;
 

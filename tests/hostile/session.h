@@ -16,6 +16,7 @@
 
 #include "wire.h"
 
+#define SLOW_MS		4000		/* what --slow-device takes for anything */
 #define MAX_CONS	8
 #define RX_LEN		(512u << 10)	/* where the server may put answers */
 #define TX_LEN		(512u << 10)	/* ring that outgoing bytes live in */
@@ -29,8 +30,10 @@ struct options {
 	const char *device;
 	const char *device2;		/* another backend than `device` */
 	const char *flush_device;	/* a backend with 4 KiB blocks and a cache, if any */
-	const char *slow_device;	/* a backend that takes 4 s for everything, if any */
+	const char *slow_device;	/* a backend that takes SLOW_MS for everything, if any */
+	bool slow;			/* also the cases that wait for it for long */
 	const char *files;		/* with a number behind it: more than 1024 files, if any */
+	const char *many;		/* with a number behind it: 129 more addresses, if any */
 	int port;
 	int timeout_ms;			/* for an answer, a disconnect, a connect */
 	int halfopen_s;			/* for a half-open path to be reaped */
