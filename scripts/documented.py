@@ -180,29 +180,41 @@ def log():
 
 def kinds():
     """For each kind of proof a function that says what is missing of the names in `proof`."""
-    host = set(re.findall(r"fn (\w+)\s*\(", read("tests/host/**/*.rs")))
-    hostile, liar = read("tests/hostile/*.c"), read("tests/hostile_server/*.c")
+    host = set(re.findall(r"#\[test\]\s*(?:#\[.*\]\s*)*fn (\w+)\s*\(", read("tests/host/**/*.rs")))
+    hostile = set(re.findall(r'^\t\{ "([\w-]+)",', read("tests/hostile/*.c"), re.M))
+    liar = set(re.findall(r'\.name = "([\w-]+)"', read("tests/hostile_server/*.c")))
 
     def vm(proof):
+        """Files, and behind each the descriptions of checks in it, which are whole strings there."""
         text = ""
         for name, quoted in re.findall(r'`([^`]+)`|"([^"]+)"', proof):
             if name and not os.path.exists(f"tests/vm/{name}"):
                 yield name
             elif name:
                 text = read(f"tests/vm/{name}", f"tests/vm/{os.path.dirname(name)}/*.rs" if "/" in name else f"tests/vm/{name}")
-            elif quoted not in text:
-                yield quoted
+            elif not re.search(r'(?<!\\)c?"%s(\\n)?"' % re.escape(quoted), text):
+                yield f'"{quoted}"'
 
     def types(proof):
-        for name, path in re.findall(r"`(\w+)`(?:, `\w+`)* \(`([^`]+)`\)", proof):
+        """Definitions with their file, and behind it words that have to occur there."""
+        parts = re.split(r"((?:`\w+`, )*`\w+`) \(`([^`]+)`\)", proof)
+        if len(parts) < 4:
+            yield f"file for it in '{proof}'"
+        for names, path, rest in zip(parts[1::3], parts[2::3], parts[3::3]):
             if not os.path.exists(path):
                 yield path
-            elif not re.search(r"(struct|enum|trait|type|fn|impl|macro_rules!) %s\b" % name, open(path).read()):
-                yield name
+                continue
+            code = read(path)
+            for name in words(names):
+                if not re.search(r"\b(struct|enum|trait|type|fn|impl|macro_rules!) %s\b" % name, code):
+                    yield name
+            for name in words(rest):
+                if not re.search(r"(?<!\w)%s(?!\w)" % re.escape(name), code):
+                    yield f"{name} in {path}"
 
     return {
-        "hostile-server": lambda proof: (n for n in words(proof) if f'"{n}"' not in liar),
-        "hostile": lambda proof: (n for n in words(proof) if f'"{n}"' not in hostile and "/" not in n),
+        "hostile-server": lambda proof: (n for n in words(proof) if n not in liar),
+        "hostile": lambda proof: (n for n in words(proof) if n not in hostile),
         "host": lambda proof: (n for n in words(proof) if n not in host),
         "compile_fail": lambda proof: (n for n in words(proof) if not os.path.exists(f"tests/compile_fail/{n}.rs")),
         "vm": vm,
@@ -231,6 +243,8 @@ def proofs():
             if not kind or kind[0] not in missing:
                 wrong(f"hardening.md: {row[0]}: what kind of proof is '{proof}'?")
                 continue
+            if not words(proof):
+                wrong(f"hardening.md: {row[0]}: '{proof}' names nothing")
             for name in missing[kind[0]](proof):
                 wrong(f"hardening.md: {row[0]}: there is no {kind[0]} {name}")
     for name in sorted(left):
