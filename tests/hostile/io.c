@@ -226,9 +226,14 @@ void rx_fill(struct session *s)
 /* Bytes of the receive area in [from, to) that are neither zero nor canary. */
 size_t rx_foreign(const struct session *s, size_t from, size_t to)
 {
-	size_t n = 0;
+	static const uint8_t untouched[64] = { [0 ... 63] = CANARY };
+	size_t n = 0, end = to < s->rx_len ? to : s->rx_len;
 
-	for (size_t i = from; i < to && i < s->rx_len; i++)
+	for (size_t i = from; i < end; i++) {
+		/* Most of it, and often. */
+		while (end - i > sizeof(untouched) && !memcmp(s->rx + i, untouched, sizeof(untouched)))
+			i += sizeof(untouched);
 		n += s->rx[i] != CANARY && s->rx[i] != 0;
+	}
 	return n;
 }
