@@ -153,7 +153,7 @@ static bool twice(struct req *q)
 	return true;
 }
 
-/* Opens it, and is gone. */
+/* Opens it, and is gone: with connection 0 goes the answer, with another one only the way for IO. */
 static bool good_bye(struct req *q)
 {
 	if (q->msg != RNBD_OPEN)
@@ -357,9 +357,9 @@ const struct lie rnbd_lies[] = {
 	{ .name = "close-never", .slow = true, .weak = "rnbd C8", .request = silence, .arg = RNBD_CLOSE, .io = IO_OK, .lies = 1, .limit_s = 150 },
 	{ .name = "close-refused", .weak = "rnbd C5", .request = refuse, .arg = (uint64_t)RNBD_CLOSE << 32 | 5, .io = IO_OK, .lies = 1 },
 	{ .name = "open-twice", .weak = "rtrs C8", .modes = BOTH, .request = twice, .map = ANY, .io = IO_ANY, .lies = 1 },
-	{ .name = "open-good-bye", .weak = "rnbd C3", .modes = BOTH, .request = good_bye, .arg = 0, .map = ANY, .io = IO_ANY, .lies = 1, .limit_s = 90 },
+	{ .name = "open-good-bye", .weak = "rnbd C3", .modes = BOTH, .request = good_bye, .arg = 0, .map = ECONNABORTED, .io = IO_ANY, .lies = 1, .limit_s = 90 },
 	{ .name = "open-good-bye-io", .weak = "rnbd C3", .request = good_bye, .arg = 1, .map = ANY, .io = IO_ANY, .lies = 1, .limit_s = 90 },
-	{ .name = "scan-good-bye", .weak = "rnbd C3", .modes = BOTH, .request = scan_good_bye, .map = ANY, .io = IO_ANY, .lies = 1, .limit_s = 90 },
+	{ .name = "scan-good-bye", .weak = "rnbd C3", .modes = BOTH, .request = scan_good_bye, .map = ECOMM, .io = IO_ANY, .lies = 1, .limit_s = 90 },
 	{ .name = "scan-noise", .weak = "rnbd C5", .request = scan_noise, .map = ANY, .io = IO_ANY, .lie_data = true, .lies = 1, .lines = 120 },
 	{ .name = "scan-errors", .weak = "rnbd C5", .request = scan_errors, .map = ANY, .io = IO_BAD, .lies = 1, .lines = 80 },
 	{ .name = "ext-open", .weak = "rnbd C5", .modes = BOTH, .features = EXT_USER, .request = extended, .arg = 0, .io = IO_OK },
