@@ -7,7 +7,7 @@
 #   make -C tests/hostile OUT=DIR          (in the lab root)
 #   scripts/lab/vm.sh run --name hostile --mem 4096 --timeout 1200 --ko MODULES \
 #       --file DIR/hostile:/lab/hostile --script tests/hostile/loopback.sh \
-#       [--env 'HOSTILE_CASES=name-empty half-open'] [--env HOSTILE_CASES=some] \
+#       [--env 'HOSTILE_CASES=name-empty half-open' (path-129 not as the only one)] [--env HOSTILE_CASES=some] \
 #       [--env 'HOSTILE_ARGS=--halfopen 15'] \
 #       [--env SLOW_CASES=1 (the cases that wait for a slow backend for long: some minutes)]
 #       [--append 'rtrs_server.sess_queue_depth=500' (for index-outside)]

@@ -10,6 +10,7 @@
  *
  *   ok - NAME (WEAK POINTS): what the user saw
  *   not ok - NAME (WEAK POINTS): what he should not have seen
+ *   skip - NAME (WEAK POINTS): the option that is missing
  *
  * and at the end "N passed, N failed" (exit status 1 if any failed). In each case the
  * program serves on --port while a child of it, the user, writes to map_device, reads and
@@ -320,8 +321,11 @@ int main(int argc, char **argv)
 				for (;;)
 					server_pump(50);
 			}
-			if (only || !wanted(l->name, names, num, l->slow && !slow && !list))
+			if (only || !wanted(l->name, names, num, l->slow && !slow && !list)) {
+				if (!only && wanted(l->name, names, num, false))
+					printf("skip - %s (%s): needs --slow\n", l->name, l->weak);
 				continue;
+			}
 			seen++;
 			if (list) {
 				printf("%-28s %s\n", l->name, l->weak);
