@@ -165,7 +165,7 @@ LOG = ("rnbd_client/**/*.rs", "rnbd_server/**/*.rs", "rtrs/**/*.rs", "rust/**/*.
 def log():
     text = open("Documentation/operations.md").read().partition("## What the log says")[2]
     spans = words(text.replace("\n", " "))
-    lines = re.findall(r'(?:pr_(?:err|warn|info|notice)|(?:warn|err|info)_limited)!\(\s*"((?:[^"\\]|\\.)*)"', read(*LOG))
+    lines = re.findall(r'(?:pr_(?:err|warn|info|notice)!|(?:warn|err|info)_limited!|self\.report)\(\s*"((?:[^"\\]|\\.)*)"', read(*LOG))
     for source in ("rtrs/client/fault.rs", "rtrs/server/reason.rs"):
         lines += re.findall(r'(?:=>|write_str\(|write!\(f,)\s*"([^"]*)"', read(source))
     for line in lines:
