@@ -10,7 +10,7 @@ HOST_SUITES="host compile_fail kdir"
 # Of one VM each, the long ones first: two of them run side by side.
 SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults server-abi backends
 	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
-	netns polled server_paths server_limits limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
+	netns polled server_paths server_limits attempts limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot raid fileio failover-rust-rust-Y failover-rust-rust-N failover-c-rust-Y failover-c-rust-N
@@ -20,7 +20,7 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
 	[quick]="faults failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
-	[debug]="faults manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits limits selffile stats heartbeat netns polled failover-N outage"
+	[debug]="faults manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
@@ -60,6 +60,7 @@ run_suite() {
 	selffile) vm selffile selffile.sh --timeout $((240 * SLOW)) --mem 1024 --disk 128 ;;
 	server_paths) vm server_paths server_paths.sh --timeout $((240 * SLOW)) --mem 2048 ;;
 	server_limits) vm server_limits server_limits.sh --timeout $((240 * SLOW)) --mem 2048 ;;
+	attempts) vm attempts attempts.sh --timeout $((600 * SLOW)) --mem 1536 ;;
 	paths-*) paths "$ai" "$ai" ;;
 	failover-[YN]) failover "$ai" ;;
 	fencing-*) fencing "$ai" ;;
