@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Every row of the table of map_device results that bad input can reach, and what
-# the server's access rules refuse. One VM, both roles.
+# The table of map_device results: bad input, hosts that do not answer, signals, whatever the
+# server's open of a path gives, and what its access rules refuse. (Limits of the server are in
+# server_limits.sh.) One VM, both roles.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
@@ -11,7 +12,9 @@ P=path=ip:10.0.0.1
 
 check "network" setup_loopback_rxe
 modprobe brd rd_nr=2 rd_size=32768 || bail "ram disks"
-mkdir -p /exp && mknod /exp/null c 1 3 && ln -s /dev/ram0 /exp/link && : >/exp/file
+long=$(printf 'x%.0s' $(seq 1 256))
+mkdir -p /exp && mknod /exp/null c 1 3 && ln -s /dev/ram0 /exp/link && : >/exp/file &&
+	ln -s loop /exp/loop && ln -s "$long" /exp/long && mknod /exp/absent b 60 0 || bail "what is to be exported"
 check "modules" modprobe -a rnbd_server rnbd_client
 
 check_eq "reading shows the usage" "$(printf '%s\n\n%s' \
@@ -20,7 +23,6 @@ check_eq "reading shows the usage" "$(printf '%s\n\n%s' \
 
 # row DESCRIPTION ERRNO TEXT
 row() { check_write "$1" "$2" "$map" "$3"; }
-long=$(printf 'x%.0s' $(seq 1 256))
 
 row "unknown option" EINVAL "sessname=a $P device_path=/dev/ram0 colour=red"
 row "option without a value" EINVAL "sessname= $P device_path=/dev/ram0"
@@ -48,8 +50,44 @@ row "no such file" ENOENT "sessname=a $P device_path=/dev/nothing"
 row "not a block device" ENOTBLK "sessname=a $P device_path=/exp/null"
 row "not a device at all" ENOTBLK "sessname=a $P device_path=/exp/file"
 row "not a directory" ENOTDIR "sessname=a $P device_path=/exp/file/x"
+row "a link to itself" ELOOP "sessname=a $P device_path=/exp/loop"
+row "a link to a name that no file can have" ENAMETOOLONG "sessname=a $P device_path=/exp/long"
+row "a number that no driver has" ENXIO "sessname=a $P device_path=/exp/absent"
 row "two dots" EINVAL "sessname=a $P device_path=/dev/../dev/ram0"
 row "dots inside a name" EINVAL "sessname=a $P device_path=/dev/a..b"
+
+# A drive without a medium. The debug kernel has none.
+if modinfo scsi_debug >/dev/null 2>&1; then
+	scsi() { ls -d /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/* 2>/dev/null; }
+	check "a drive" eval 'modprobe sd_mod && modprobe scsi_debug dev_size_mb=8 removable=1 && wait_until 20 scsi'
+	drive=$(basename "$(scsi)")
+	# It answers TEST UNIT READY by "not ready", "no medium".
+	check "loses its medium" eval 'echo "2 1 0x00 0 0 0x2 0x2 0x3a 0x0" >"$(echo /sys/kernel/debug/scsi_debug/*:*/error)"'
+	row "no medium" ENOMEDIUM "sessname=a $P device_path=/dev/$drive"
+	check "the drive goes" wait_until 20 rmmod scsi_debug
+fi
+
+# --- hosts that cannot be reached --------------------------------------------------------
+SILENT="sessname=a path=ip:10.0.0.77 device_path=/dev/ram0"
+row "nobody has the address" ETIMEDOUT "$SILENT"
+ip route add unreachable 10.9.0.0/16
+row "a host that cannot be reached" EHOSTUNREACH "sessname=a path=ip:10.9.0.1 device_path=/dev/ram0"
+row "a network to which nothing leads" ENETUNREACH "sessname=a path=ip:192.0.2.1 device_path=/dev/ram0"
+row "a source that is not ours" EADDRNOTAVAIL "sessname=a path=ip:10.0.0.78@ip:10.0.0.1 device_path=/dev/ram0"
+# interrupted: the error of a writer who is sent a signal while he waits for the silent host.
+interrupted() {
+	(
+		trap : USR1
+		printf '%s' "$SILENT" >"$map"
+	) 2>/run/interrupted &
+	sleep 2
+	kill -USR1 $!
+	wait $!
+	error_name "$(cat /run/interrupted)"
+}
+began=$SECONDS
+check_eq "a signal ends the waiting" EINTR "$(interrupted)"
+check "at once" test $((SECONDS - began)) -lt 10
 check_eq "nothing is mapped" "" "$(rnbd_list)"
 check_fails "and no session is left" test -e /sys/class/rtrs-client/a
 row "an empty write does nothing" ok ""
@@ -71,11 +109,17 @@ row "a second writer" EPERM "sessname=t $P device_path=/dev/ram0"
 row "a writer for a migration has to wait for no rw" ok "sessname=t $P device_path=/dev/ram0 access_mode=migration"
 row "two writers are enough" EPERM "sessname=u $P device_path=/dev/ram0 access_mode=migration"
 row "readers are welcome" ok "sessname=u $P device_path=/dev/ram0 access_mode=ro"
+row "the session is there, seven paths are too many all the same" ENOMEM "sessname=s $P $P $P $P $P $P $P device_path=/dev/ram1"
 row "the session is there, paths are ignored" ok "sessname=s path=ip:192.0.2.1 device_path=/dev/ram1"
 row "poll queues need a new session" EINVAL "sessname=s $P device_path=/exp/ram2 nr_poll_queues=1"
 for disk in $(rnbd_list); do
 	check "unmap $disk" rnbd_unmap "$disk"
 done
+
+row "poll queues for all processors" ok "sessname=polled $P device_path=/dev/ram0 nr_poll_queues=-1"
+check_eq "are as many as there are" "$(grep -c '^processor' /proc/cpuinfo)" "$(cat /sys/block/rnbd0/rnbd/nr_poll_queues)"
+check "and the disk can be read" dd if=/dev/rnbd0 of=/dev/null bs=64k count=4 iflag=direct status=none
+check "unmap" rnbd_unmap rnbd0
 
 # --- unmapping -----------------------------------------------------------------------
 check "map" rnbd_map s /dev/ram0
@@ -97,6 +141,25 @@ check_eq "it reads back" "/exp/%SESSNAME%/disks" "$(cat /sys/module/rnbd_server/
 row "the port is another" ECONNRESET "sessname=who $P device_path=d"
 row "below the search path" ok "sessname=who dest_port=7777 $P device_path=/d"
 row "not outside" ENOENT "sessname=who2 dest_port=7777 $P device_path=/dev/ram0"
+check "unmap" rnbd_unmap rnbd0
+# search_path TEXT: rnbd_server is loaded with it; a quoted text may have any character.
+search_path() {
+	local text
+	rmmod rnbd_server 2>/dev/null
+	text=$(modprobe rnbd_server "dev_search_path=\"$1\"" 2>&1) && echo ok || error_name "$text"
+}
+mkdir -p /exp/cut && mknod /exp/cut/d b 1 0
+longest=/$(printf 'x%.0s' $(seq 1 4094))
+check_eq "a search path of 4096 bytes" EINVAL "$(search_path "${longest}x")"
+check_fails "keeps the module from loading" test -d /sys/module/rnbd_server
+check_eq "one of 4095 bytes" ok "$(search_path "$longest")"
+row "no name fits behind it" EINVAL "sessname=who $P device_path=d"
+check_eq "a search path that ends with a newline" ok "$(search_path $'/exp/cut\n')"
+check_eq "is cut there" /exp/cut "$(cat /sys/module/rnbd_server/parameters/dev_search_path)"
+row "and leads to the disks" ok "sessname=who $P device_path=d"
+check "unmap" rnbd_unmap rnbd0
+check_eq "one with a newline inside" ok "$(search_path $'/exp/cut\nnowhere')"
+row "is cut there, too" ok "sessname=who $P device_path=d"
 check "unmap" rnbd_unmap rnbd0
 check "unload all" rmmod rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core
 check_fails "a chunk must not be tiny" modprobe rtrs_server max_chunk_size=4096

@@ -88,9 +88,14 @@ write_error() {
 	local text
 	if text=$({ printf '%s' "$2" >"$1"; } 2>&1); then
 		echo ok
-		return
+	else
+		error_name "$text"
 	fi
-	case ${text##*: } in
+}
+
+# error_name TEXT: the name of the error that a program's complaint ends with.
+error_name() {
+	case ${1##*: } in
 	"Operation not permitted") echo EPERM ;;
 	"No such file or directory") echo ENOENT ;;
 	"Input/output error") echo EIO ;;
@@ -127,7 +132,12 @@ write_error() {
 	"Is a directory") echo EISDIR ;;
 	"Block device required") echo ENOTBLK ;;
 	"Argument list too long") echo E2BIG ;;
-	*) echo "unknown: $text" ;;
+	"Too many levels of symbolic links") echo ELOOP ;;
+	"No medium found") echo ENOMEDIUM ;;
+	"Communication error on send") echo ECOMM ;;
+	"Link has been severed") echo ENOLINK ;;
+	"Network is down") echo ENETDOWN ;;
+	*) echo "unknown: $1" ;;
 	esac
 }
 
