@@ -22,9 +22,8 @@ check "rnbd_client loads" modprobe rnbd_client
 check_eq "the server listens in srv only" "$(netns_number srv)" "$(cat "$LISTEN")"
 
 # --- a disk ------------------------------------------------------------------------
-RNBD_IN='' # the initial namespace
-check_fails "there is no way from the initial namespace" rnbd_map none /dev/ram0
-RNBD_IN='nsenter --net=/run/netns/clt'
+check_eq "there is no way from the initial namespace" ENETUNREACH \
+	"$(write_error "$RNBD_CTL/map_device" "sessname=none path=ip:10.0.0.1 device_path=/dev/ram0")"
 check "map in clt, two paths, IPv4 and IPv6" \
 	rnbd_map hosts /dev/ram0 path=ip:10.0.0.2@ip:10.0.0.1 path=ip:fd00:1::2@ip:fd00:1::1
 disk=$RNBD_DEV
@@ -40,6 +39,30 @@ check_eq "without addresses the session is used from everywhere" ok \
 	"$(write_error "$RNBD_CTL/map_device" "sessname=hosts device_path=/dev/ram1")"
 check "unmap it" rnbd_unmap "$(basename "$(readlink "$RNBD_CTL/devices/!dev!ram1@hosts")")"
 RNBD_IN='nsenter --net=/run/netns/clt'
+
+# --- addresses that mean something on one link only -------------------------------------
+# Both networks have the same ones: the interface behind the % decides.
+link_local() {
+	local i
+	for i in 0 1; do
+		ip -n srv -6 addr add fe80::1/64 dev "net$i" nodad && ip -n clt -6 addr add fe80::2/64 dev "net$i" nodad || return 1
+	done
+	for i in 0 1; do
+		wait_until 20 has_gid "srv$i" fe80:0000:0000:0000:0000:0000:0000:0001 &&
+			wait_until 20 has_gid "clt$i" fe80:0000:0000:0000:0000:0000:0000:0002 || return 1
+	done
+}
+check "link-local addresses" link_local
+for i in 0 1; do
+	check "map over the one on net$i" rnbd_map "local$i" /dev/ram1 "path=ip:fe80::2%net$i@ip:fe80::1%net$i"
+	dir=/sys/class/rtrs-client/local$i/paths/ip:fe80::2@ip:fe80::1
+	check_eq "its path's name has no interface in it" "${dir##*/}" "$(ls "${dir%/*}")"
+	check_eq "it goes over that interface" "clt$i" "$(cat "$dir/hca_name")"
+	check_eq "the server sees the same" "srv$i" "$(cat "/sys/class/rtrs-server/local$i/paths/ip:fe80::2@ip:fe80::1/hca_name")"
+	check "and carries data" fio_verify "/dev/$RNBD_DEV" 1 --iodepth=8
+	check "unmap" rnbd_unmap "$RNBD_DEV"
+	check "the server has seen it" wait_until 20 test ! -e "/sys/class/rtrs-server/local$i"
+done
 
 # --- listening elsewhere -----------------------------------------------------------
 check_eq "listen: garbage" EINVAL "$(write_error "$LISTEN" maybe)"
