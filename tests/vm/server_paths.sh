@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Who may connect to a server, how much one client may take, and paths that end
-# for reasons of the server's side: an administrator, an adapter that is pulled
+# Who may connect to a server, how many sessions one client may have (server_limits.sh has all
+# limits), and paths that end for reasons of the server's side: an administrator, an adapter that is pulled
 # out, a module that is unloaded. One VM, both roles, over 10.0.0.1 and fd00:1::1.
 
 . /lab/lib/guest.sh
@@ -38,7 +38,7 @@ check "network" setup_loopback_rxe
 modprobe brd rd_nr=4 rd_size=16384 || bail "ram disks"
 check_fails "an allow list has to be one" modprobe rtrs_server allowed_clients=10.0.0.1
 check_fails "no limit is no limit of 0" modprobe rtrs_server max_sessions_per_peer=0
-check "server" modprobe rtrs_server allowed_clients=ip:10.0.0.0/24 max_sessions_per_peer=2 max_paths_per_peer=3
+check "server" modprobe rtrs_server allowed_clients=ip:10.0.0.0/24 max_sessions_per_peer=2
 check "modules" modprobe -a rnbd_server rnbd_client
 
 # --- who may connect -------------------------------------------------------------------
@@ -127,5 +127,7 @@ check "and it comes back" modprobe rnbd_server
 check "for everybody" rnbd_map last /dev/ram0 $V4
 check "unmap" unmap_all
 check "unload all" modprobe -r rnbd_client rnbd_server
+check_fails "whenever it listened, it did so for clients that use GIDs, too" \
+	eval 'dmesg | grep -q "clients that use GIDs cannot connect"'
 check "kmemleak finds nothing" kmemleak_scan
 summary
