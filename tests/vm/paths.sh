@@ -65,6 +65,16 @@ for file in reconnect disconnect remove_path; do
 		check_write "$file refuses '$bad'" EINVAL "$(path "$six")/$file" "$bad"
 	done
 done
+for bad in 0 2 yes '1 ' 11; do
+	check_write "the server's disconnect refuses '$bad'" EINVAL "/sys/class/rtrs-server/p/paths/$six/disconnect" "$bad"
+done
+for dir in "$(path "$six")" "/sys/class/rtrs-server/p/paths/$six"; do
+	side=${dir#/sys/class/} side=${side%%/*}
+	for file in "$dir"/*; do
+		[ "$(stat -c %a "$file")" != 444 ] || check_write "$side: ${file##*/} cannot be written" EACCES "$file" 1
+	done
+done
+check_eq "the path has come through all that" connected "$(state "$six")"
 for pair in "-1 ok" "0 ok" "9999 ok" "10000 EINVAL" "-2 EINVAL" "x EINVAL" "99999999999 ERANGE"; do
 	check_write "max_reconnect_attempts: ${pair% *}" "${pair#* }" "$class/p/max_reconnect_attempts" "${pair% *}"
 done
