@@ -127,12 +127,23 @@ check "no leak" kmemleak_scan
 # --- unloading --------------------------------------------------------------------
 check "map once more" rnbd_map last /dev/ram0
 check_fails "rtrs_client is in use" rmmod rtrs_client
+check_fails "rtrs_server is in use" rmmod rtrs_server
 check_fails "rtrs_core is in use" rmmod rtrs_core
 exec 7<"/dev/$RNBD_DEV"
 check_fails "rnbd_client is in use while a disk is open" rmmod rnbd_client
 exec 7<&-
-check "unmap" rnbd_unmap "$RNBD_DEV"
-for module in rnbd_client rnbd_server rtrs_client rtrs_server rtrs_core; do
+# A disk that is merely mapped keeps neither its user's module nor that of its backend.
+check "rnbd_server unloads while a disk is mapped" rmmod rnbd_server
+check "the disk is closed" wait_until 20 grep -qx closed "/sys/block/$RNBD_DEV/rnbd/state"
+check_fails "and cannot be read" dd if="/dev/$RNBD_DEV" of=/dev/null bs=4k count=1 iflag=direct status=none
+check "but unmapped" rnbd_unmap "$RNBD_DEV"
+check "rnbd_server loads again" modprobe rnbd_server
+check "map again" rnbd_map last /dev/ram0
+check "rnbd_client unloads while a disk is mapped" rmmod rnbd_client
+check_fails "which unmaps it" test -e "/sys/block/$RNBD_DEV"
+check_fails "its session is closed" test -e /sys/class/rtrs-client/last
+check "the server's entry goes" wait_until 10 test ! -e "$srv"
+for module in rnbd_server rtrs_client rtrs_server rtrs_core; do
 	check "rmmod $module" rmmod "$module"
 done
 summary
