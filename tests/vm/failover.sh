@@ -9,8 +9,7 @@
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
 AI=${AI:-Y} TROUBLES=${TROUBLES:-4} POLICIES=${POLICIES:-"round-robin min-inflight min-latency"}
-KINDS=${KINDS:-"netem clt-rdma srv-rdma disconnect reconnect srv-disconnect lossy"}
-read -ra kinds <<<"$KINDS"
+KINDS=${KINDS:-"netem clt-ifdown srv-ifdown clt-rdma srv-rdma disconnect reconnect srv-disconnect lossy"}
 
 modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
 check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" || bail "no network"
@@ -26,16 +25,20 @@ for half in "$session" "$SRV_CLASS/fo"; do
 done
 
 RATE=${RATE:-200} load_start "/dev/$disk" 60
-number=0
+number=0 kinds=()
 for policy in $POLICIES; do
 	check "policy $policy" clt_write "$session/mpath_policy" "$policy"
 	check "IO moves with $policy" io_moves "$disk" 20
+	again=0
 	for ((round = 0; round < TROUBLES; round++)); do
-		# Every kind in turn, so that the short form sees them all; the path at random.
-		kind=${kinds[number % ${#kinds[@]}]}
+		# All kinds in any order, then all in another, so that the short form sees them all; the
+		# path at random.
+		# shellcheck disable=SC2086
+		[ ${#kinds[@]} != 0 ] || mapfile -t kinds < <(shuf -e $KINDS)
+		kind=${kinds[0]} kinds=("${kinds[@]:1}")
 		number=$((number + 1))
 		i=$((RANDOM % 2))
-		started=$SECONDS
+		started=$SECONDS before=$(failed_over fo)
 		check "$policy, $number: $kind on path $i" path_cut "$kind" fo "$i"
 		case $kind in
 		lossy) sleep $((1 + RANDOM % 3)) ;;
@@ -44,6 +47,7 @@ for policy in $POLICIES; do
 			check "the client knows" wait_until 10 path_is fo "$i" disconnected
 			# More than were in flight.
 			check "IO goes on without path $i" io_moves "$disk" 30 100
+			[ "$kind" = disconnect ] || again=$((again + $(failed_over fo) - before))
 			sleep "0.$((RANDOM % 10))"
 			;;
 		esac
@@ -58,6 +62,9 @@ for policy in $POLICIES; do
 		note "$kind on path $i: $((SECONDS - started)) s"
 		load_alive || break 2
 	done
+	# A few cuts may all come between two bursts of the load.
+	note "$policy: $again requests were sent again when nobody had been warned"
+	[ "$TROUBLES" -lt 10 ] || check "$policy: requests were sent again" test "$again" -gt 0
 done
 check "no error and no miscompare" load_stop
 for i in 0 1; do

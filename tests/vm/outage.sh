@@ -65,8 +65,8 @@ for ((round = 0; round < ROUNDS; round++)); do
 		started=$SECONDS
 		check "$round: $kind" "$kind"
 		check "$round: the disks are open again" wait_until 90 help
-		check "$round: IO resumes on one" io_moves "$one" 30 40
-		check "$round: and on the other" io_moves "$two" 30 40
+		check "$round: IO resumes on one" io_moves "$one" 30 80
+		check "$round: and on the other" io_moves "$two" 30 80
 		note "$kind: $((SECONDS - started)) s"
 		check "$round: both paths are up" wait_until 60 paths_up out 2
 		load_alive && kill -0 "$pid_one" || break 2

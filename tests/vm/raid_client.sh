@@ -40,7 +40,7 @@ for ((i = 0; i < CYCLES; i++)); do
 	check "$i: IO moves" io_moves md0 30
 	check "$i: one server loses its power" host_cmd peer kill
 	check "$i: the RAID goes on without it" wait_until 90 degraded 1
-	check "$i: and so does the load" io_moves md0 60 40
+	check "$i: and so does the load" io_moves md0 60 80
 	sleep "$DOWN"
 	check "$i: power is back" host_cmd peer boot
 	check "$i: the server is ready again" wait_for ready 180
@@ -49,7 +49,7 @@ for ((i = 0; i < CYCLES; i++)); do
 	check "$i: the RAID lets go of what it was" wait_until 20 mdadm -q /dev/md0 --remove "/dev/$far"
 	check "$i: it joins again" wait_until 20 mdadm -q /dev/md0 --re-add "/dev/$far"
 	check "$i: and is synchronised" wait_until 180 synced
-	check "$i: the load goes on" io_moves md0 60 40
+	check "$i: the load goes on" io_moves md0 60 80
 	load_alive || break
 done
 check "no error and no miscompare" load_stop

@@ -110,11 +110,10 @@ trouble() {
 path_cut() {
 	local kind=$1 session=$2 i=$3
 	case $kind in
-	# Nothing passes, and nobody is told. A carrier that is lost would be told; but soft-RoCE does
-	# not survive a management datagram that it sends meanwhile: its queue pair for them fails,
-	# the device hears of no connection any more, from whomever (see datagrams_pass), and
-	# "rdma link delete" hangs.
+	# Nothing passes, and nobody is told.
 	netem) cut "$i" ;;
+	# Whoever sends is told, on the other host as well, whose carrier goes.
+	clt-ifdown | srv-ifdown) ip -n "${kind%-ifdown}" link set "net$i" down ;;
 	# Not cut, but bad: retries all the time.
 	lossy) loss "$i" 5 ;;
 	clt-rdma | srv-rdma) rdma_gone "$i" "${kind%-rdma}" ;;
@@ -131,8 +130,21 @@ path_cut() {
 path_heal() {
 	case $1 in
 	netem | lossy) heal "$2" ;;
+	clt-ifdown | srv-ifdown) ip -n "${1%-ifdown}" link set "net$2" up && make_hear "$2" ;;
 	clt-rdma | srv-rdma) rdma_back "$2" "${1%-rdma}" && wait_gids "${1%-rdma}" "$2" ;;
 	esac
+}
+
+# make_hear I: soft-RoCE does not survive a management datagram that it sends without a carrier:
+# its queue pair for them fails, and the device hears of no connection any more, from whomever.
+# Such devices are made anew; whose it was is not to be seen.
+make_hear() {
+	local net
+	datagrams_pass "$1" && return
+	note "soft-RoCE is deaf on network $1, and is made anew"
+	for net in clt srv; do
+		rdma_gone "$1" "$net" && rdma_back "$1" "$net" && wait_gids "$net" "$1" || return
+	done
 }
 
 # failed_over SESSION: how many requests went again over another path than at first.
@@ -182,7 +194,7 @@ unload_all() {
 load_start() {
 	local file=$1 half=$(($2 / 2)) offset=${3:-0}
 	# Signals that end a shell must reach fio itself, hence no function in between.
-	fio --filename="$file" --direct=1 --ioengine=libaio --rw=randrw --iodepth=16 \
+	fio --filename="$file" --direct=1 --ioengine=libaio --rw=randrw --iodepth=32 \
 		--thinktime=$((128000000 / ${RATE:-150})) --thinktime_blocks=64 --io_size=1t --randrepeat=0 \
 		--verify=crc32c --verify_fatal=1 --verify_backlog=64 --serialize_overlap=1 \
 		--eta=never --group_reporting \
