@@ -164,13 +164,24 @@ datagrams_pass() {
 
 # --- a machine of its own as the server ---------------------------------------------
 
-# pair_setup: this VM is the client's host, and another the server's; what is cut or lost is
-# what goes to it.
+# pair_setup: this VM is the client's host, and another the server's. Networks are cut here, in
+# both directions: what arrives goes to a device that drops it.
 pair_setup() {
-	setup_pair_rxe && modprobe sch_netem || return
+	setup_pair_rxe && modprobe -a sch_netem sch_ingress cls_matchall act_mirred dummy || return
+	[ -d /sys/class/net/nowhere ] || ip link add nowhere type dummy || return
+	ip link set nowhere up || return
 	in_clt() { "$@"; }
-	loss() { tc qdisc replace dev "net$1" root netem limit 10000 loss "$2%"; }
-	heal() { tc qdisc del dev "net$1" root; }
+	loss() {
+		tc qdisc replace dev "net$1" root netem limit 10000 loss "$2%" || return
+		[ "$2" = 100 ] || return 0
+		tc qdisc add dev "net$1" ingress && tc filter add dev "net$1" ingress matchall \
+			action mirred egress redirect dev nowhere
+	}
+	heal() { tc qdisc del dev "net$1" root && tc qdisc del dev "net$1" ingress; }
+	# Only the client's host has its devices in reach.
+	rdma_gone() { rdma link delete "rxe$1"; }
+	rdma_back() { rdma link add "rxe$1" type rxe netdev "net$1"; }
+	wait_gids() { wait_until 20 has_gid "rxe$2" "$(printf '0a00:%02x02' "$2")"; }
 }
 
 # --- modules, load ------------------------------------------------------------------
