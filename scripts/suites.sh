@@ -8,7 +8,7 @@
 # shellcheck disable=SC2034  # test.sh takes the lists.
 HOST_SUITES="host compile_fail kdir"
 # Of one VM each, the long ones first: two of them run side by side.
-SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults server-abi backends
+SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults cycles-debug server-abi backends
 	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
 	netns polled server_paths server_limits attempts limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
@@ -19,7 +19,7 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # What a mode leaves out. A debug run is to take 25 minutes; a quick one leaves out what another
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
-	[quick]="faults failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
+	[quick]="faults cycles-debug failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
 	[debug]="faults manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
@@ -64,7 +64,10 @@ run_suite() {
 	paths-*) paths "$ai" "$ai" ;;
 	failover-[YN]) failover "$ai" ;;
 	fencing-*) fencing "$ai" ;;
-	manypaths | cycles | outage | swap | stack | powercut | faults | stamp) "$1" ;;
+	cycles) cycles cycles ;;
+	faults) on_debug_kernel faults ;;
+	cycles-debug) on_debug_kernel cycles cycles-debug ;;
+	manypaths | outage | swap | stack | powercut | stamp) "$1" ;;
 	interop-*)
 		rest=${1#interop-} rest=${rest%-*}
 		pair "${rest%-*}" "${rest#*-}" "$ai"
@@ -192,19 +195,28 @@ transport() {
 	local name=$1 script=$2 word env=()
 	shift 2
 	for word in "$@"; do env+=(--env "$word"); done
-	vm "$name" "$script" --timeout $((300 * SLOW + TROUBLES * 120 + LOAD * 20)) --mem "${MEM:-2048}" \
+	vm "$name" "$script" --timeout $((${LIMIT:-300} * SLOW + TROUBLES * 120 + LOAD * 20)) --mem "${MEM:-2048}" \
 		--smp "${SMP:-2}" --file "$TOP/build/tools/slowdisk:/lab/slowdisk" \
 		--file "$TOP/build/tools/failnth:/lab/failnth" --env SLAB_KIB="$SLAB_KIB" "${env[@]}"
 }
 
 failover() { transport "failover-$1" failover.sh AI="$1" TROUBLES="$TROUBLES"; }
 fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
-# On the debug kernel every request of the queue costs time with every connect, and every bit of
-# load takes time from the rest.
+# on_debug_kernel COMMAND...: what is shown there alone, whatever the mode: allocations fail, leaks
+# are found, locks are watched.
+on_debug_kernel() {
+	local KERNEL=debug KO SLOW=4 SLAB_KIB=16384
+	"$TOP/scripts/lab/debug-kernel.sh" && "$TOP/scripts/lab/modules.sh" debug KX_TESTS=m || return
+	KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
+	"$@"
+}
+# cycles NAME. On the debug kernel every request of the queue costs time with every connect, and
+# every bit of load takes time from the rest; and KASAN keeps a 32nd of all memory of what was freed:
+# it is kmemleak that tells there.
 cycles() {
 	local slow=()
-	[ "$KERNEL" = stock ] || slow=(DEPTH=16 RATE=50)
-	transport cycles cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD" "${slow[@]}"
+	[ "$KERNEL" = stock ] || slow=(DEPTH=16 RATE=50 SLAB_KIB=$((SLAB_KIB + 65536)))
+	transport "$1" cycles.sh CYCLES="$((CONNECTS / 2))" PATHS="$PATHS" SECS="$LOAD" "${slow[@]}"
 }
 # One CPU: fewer connections.
 manypaths() { SMP=1 MEM=3072 transport manypaths manypaths.sh PATHS=128; }
@@ -214,12 +226,9 @@ swap() { MEM=1024 transport swap swap.sh SECS="$LOAD"; }
 # Its load only frames what happens; the stress is what is long in a soak.
 stack() { transport stack stack.sh SECS="$((LOAD < 10 ? LOAD : 10))" STRESS="$STRESS" ROUNDS="$CUTS"; }
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
-# One CPU: fewer connections, fewer allocations. Only the debug kernel can inject faults.
+# One CPU: fewer connections, fewer allocations.
 faults() {
-	local KERNEL=debug KO SLOW=4
-	"$TOP/scripts/lab/debug-kernel.sh" && "$TOP/scripts/lab/modules.sh" debug KX_TESTS=m || return
-	KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
-	SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 3))"
+	SMP=1 LIMIT=900 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 3))"
 }
 
 # pair_of NAME SERVER CLIENT SCRIPT[:SCRIPT] [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.
