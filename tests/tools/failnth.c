@@ -3,12 +3,13 @@
  * Does something again and again, that is one write(2) to a file: each time another of the
  * allocations that it makes fails, the first, the second, and so on, until there are no more.
  *
- * usage: failnth own|any STEP LIMIT FILE TEXT [pause:MS] [CONDITION|WRITE]...
+ * usage: failnth own|any|pages STEP LIMIT FILE TEXT [pause:MS] [CONDITION|WRITE]...
  *
- *   own  the allocations of this process, with /proc/self/fail-nth; whatever their place.
- *   any  those of every process and work item, as far as failslab's filter lets them: see
- *        require-start in the kernel's fault-injection.rst. For one processor only, as the
- *        count that the kernel keeps is not atomic.
+ *   own    the allocations of this process, with /proc/self/fail-nth; whatever their place.
+ *   any    those of every process and work item, as far as failslab's filter lets them: see
+ *          require-start in the kernel's fault-injection.rst. For one processor only, as the
+ *          count that the kernel keeps is not atomic.
+ *   pages  the same with fail_page_alloc: whole pages.
  *
  * Of STEP allocations one fails: with 1 all do. FILE may be a glob pattern. Afterwards things
  * have to be brought back to where they were. Until all CONDITIONs hold, each WRITE is repeated
@@ -34,19 +35,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FAILSLAB "/sys/kernel/debug/failslab/"
+#define FAULTS "/sys/kernel/debug/"
 /* Where the kernel's count of allocations stands, for the next of us. */
-#define COUNT "/run/failnth.count"
+#define COUNT "/run/failnth."
+/* More than slab has in a cache: such an allocation takes pages at once. */
+#define PAGES_SIZE 16384
 #define WRITE_SECONDS 120
 #define UNDO_MS 90000
 
 static char **undo;
 static unsigned long now_at;
+/* Which allocations fail: the kernel's name for them. */
+static const char *kind = "failslab";
 
 static int put(const char *file, const char *text);
+
+/* The path of a file of theirs, until the next call. */
+static const char *attribute(const char *name)
+{
+	static char file[128];
+
+	snprintf(file, sizeof(file), FAULTS "%s/%s", kind, name);
+	return file;
+}
+
+static const char *count_file(void)
+{
+	static char file[128];
+
+	snprintf(file, sizeof(file), COUNT "%s", kind);
+	return file;
+}
 
 static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
 {
@@ -58,8 +81,8 @@ static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *form
 	printf("\n");
 	fflush(stdout);
 	/* Nothing is to fail any more, whatever it was. */
-	put(FAILSLAB "probability", "0");
-	put(FAILSLAB "task-filter", "N");
+	put(attribute("probability"), "0");
+	put(attribute("task-filter"), "N");
 	_exit(1);
 }
 
@@ -259,15 +282,15 @@ static void any_arm(unsigned long n)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lu", counted + n);
-	must_put(FAILSLAB "interval", text);
-	must_put(FAILSLAB "times", "1");
-	must_put(FAILSLAB "probability", "100");
+	must_put(attribute("interval"), text);
+	must_put(attribute("times"), "1");
+	must_put(attribute("probability"), "100");
 }
 
 static bool any_failed(void)
 {
 	char text[32] = "";
-	int fd = open(FAILSLAB "times", O_RDONLY);
+	int fd = open(attribute("times"), O_RDONLY);
 	ssize_t got;
 
 	if (fd < 0)
@@ -279,44 +302,48 @@ static bool any_failed(void)
 
 static void any_disarm(void)
 {
-	must_put(FAILSLAB "probability", "0");
+	must_put(attribute("probability"), "0");
 }
 
 static void any_remember(unsigned long count)
 {
 	char text[32];
-	int fd = open(COUNT, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = open(count_file(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	counted = count;
 	snprintf(text, sizeof(text), "%lu\n", count);
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(COUNT ": %s", strerror(errno));
+		die("%s: %s", count_file(), strerror(errno));
 	close(fd);
 }
 
 /* Less was counted than was to be: makes up for it with allocations of our own. */
 static void any_fill_up(unsigned long n)
 {
+	static const char pages[PAGES_SIZE];
 	char start[64], end[64];
 	long long limit = now_ms() + 60000;
 
-	if (!get(FAILSLAB "require-start", start, sizeof(start)) ||
-	    !get(FAILSLAB "require-end", end, sizeof(end)))
-		die("failslab has no filter");
-	must_put(FAILSLAB "task-filter", "Y");
-	must_put(FAILSLAB "require-start", "0");
-	must_put(FAILSLAB "require-end", "0xffffffffffffffff");
+	if (!get(attribute("require-start"), start, sizeof(start)) ||
+	    !get(attribute("require-end"), end, sizeof(end)))
+		die("%s has no filter", kind);
+	must_put(attribute("task-filter"), "Y");
+	must_put(attribute("require-start"), "0");
+	must_put(attribute("require-end"), "0xffffffffffffffff");
 	must_put("/proc/self/make-it-fail", "1");
 	any_arm(n);
 	/* To open a file takes memory; so what fails may be this very look, and the next one works. */
-	while (!any_failed())
+	while (!any_failed()) {
+		/* Its value is copied before anything else is looked at; that file takes none. */
+		setxattr("/proc", "user.x", pages, sizeof(pages), 0);
 		if (now_ms() > limit)
 			die("the kernel's count is lost");
+	}
 	any_disarm();
 	must_put("/proc/self/make-it-fail", "0");
-	must_put(FAILSLAB "task-filter", "N");
-	must_put(FAILSLAB "require-start", start);
-	must_put(FAILSLAB "require-end", end);
+	must_put(attribute("task-filter"), "N");
+	must_put(attribute("require-start"), start);
+	must_put(attribute("require-end"), end);
 	any_remember(counted + n);
 }
 
@@ -378,6 +405,8 @@ int main(int argc, char **argv)
 	if (argc < 6)
 		die("usage: see the source");
 	own = !strcmp(argv[1], "own");
+	if (!strcmp(argv[1], "pages"))
+		kind = "fail_page_alloc";
 	undo = argv + 6;
 	signal(SIGALRM, hangs);
 	srand(time(NULL) ^ getpid());
@@ -385,8 +414,8 @@ int main(int argc, char **argv)
 		nth_fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
 		if (nth_fd < 0)
 			die("/proc/self/fail-nth: %s", strerror(errno));
-	} else if (!access(COUNT, R_OK)) {
-		counted = get_number(COUNT);
+	} else if (!access(count_file(), R_OK)) {
+		counted = get_number(count_file());
 	} else {
 		/* Not 0: an interval of 1 is none. */
 		any_fill_up(2);

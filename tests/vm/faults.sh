@@ -8,8 +8,11 @@
 #
 # Parts:
 #   map, paths  what the writing task allocates itself, wherever that is
-#   others      what work items and the other host allocate because of it
+#   others      what work items and the other host allocate because of it; and, of what the task
+#               has shown already, a sample
+#   pages       whole pages that it, work items, and the other host take because of it
 #   chance      pages, and whatever else, by chance
+#   plain       a sample of the first two with a server whose keys are never invalidated
 #
 # Not failed: pages that vmalloc() collects one by one, since it fails as a whole with the first
 # of its own allocations; and what kmemleak allocates for itself.
@@ -18,7 +21,9 @@
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
 AI=${AI:-Y} STEP=${STEP:-1} RANDOM_ROUNDS=${RANDOM_ROUNDS:-20}
-PARTS=${PARTS:-"map paths others chance"}
+PARTS=${PARTS:-"map paths others pages chance plain"}
+# One of so many, beginning anywhere, of what was looked at closely elsewhere.
+SAMPLE=$((STEP * 15))
 FAIL=/sys/kernel/debug LIMIT=4000
 
 [ -d $FAIL/failslab ] && [ -e /proc/self/fail-nth ] || bail "this kernel has no fault injection"
@@ -56,7 +61,8 @@ only_below() {
 anywhere() { fault require-start 0 && fault require-end 0xffffffffffffffff; }
 
 modprobe brd rd_nr=1 rd_size=16384 || bail "ram disk"
-check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" sess_queue_depth=8 || bail "no network"
+SERVER=(sess_queue_depth=8)
+check "two hosts, two paths, modules" trouble_setup 2 always_invalidate="$AI" "${SERVER[@]}" || bail "no network"
 
 part() { [[ " $PARTS " == *" $1 "* ]]; }
 
@@ -73,9 +79,9 @@ reconnect=("$path0/reconnect" 1 "${back[@]}")
 disconnect=("$path0/disconnect" 1 "${back[@]}")
 dropped=("$SRV_CLASS/f/paths/*@ip:10.0.0.1/disconnect" 1 pause:300 "${back[@]}")
 policy=("$session/mpath_policy" rr)
-FAILED=0
+FAILED=0 MODULES="rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client"
 
-# sweep DESCRIPTION own|any WHAT...: the 1st, the 2nd, ... of its allocations fails.
+# sweep DESCRIPTION own|any|pages WHAT...: the 1st, the 2nd, ... of its allocations fails.
 sweep() {
 	local what=$1 out status=0 began=$SECONDS
 	shift
@@ -85,6 +91,11 @@ sweep() {
 	out=$(sed -n 's/.*allocations \([0-9]*\) have failed.*/\1/p' <<<"$out")
 	FAILED=$((FAILED + ${out:-0}))
 	return "$status"
+}
+# sample DESCRIPTION own|any|pages WHAT...: the same with one of SAMPLE.
+sample() {
+	local STEP=$SAMPLE
+	sweep "$@"
 }
 
 unmap_all() {
@@ -113,27 +124,52 @@ if part paths; then
 fi
 
 # --- those of work items, and of the other host -----------------------------------------
-if part others; then
-	for module in rtrs_server rnbd_server; do
-		only_below $module
-		sweep "map, below $module" any "${map[@]}"
+# below HOW KIND DESCRIPTION WHAT...: a sweep or sample for each module of MODULES.
+below() {
+	local how=$1 kind=$2 what=$3 module
+	shift 3
+	for module in $MODULES; do
+		only_below "$module"
+		"$how" "$what, below $module" "$kind" "$@"
 	done
+}
+# The client's modules allocate for the most part in the writing task.
+others() {
+	MODULES="rtrs_server rnbd_server" below sweep any "map" "${map[@]}"
+	MODULES="rtrs_client rtrs_core rnbd_client" below sample any "map" "${map[@]}"
 	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
-	only_below rtrs_server
-	sweep "add_path, below rtrs_server" any "${add_path[@]}"
-	for module in rtrs_client rnbd_client rnbd_server; do
-		only_below $module
-		sweep "the server drops the path, below $module" any "${dropped[@]}"
-	done
+	MODULES="rtrs_server" below sweep any "add_path" "${add_path[@]}"
+	MODULES="rtrs_client rtrs_core rnbd_client" below sample any "add_path" "${add_path[@]}"
+	MODULES="rtrs_server" below sweep any "reconnect" "${reconnect[@]}"
+	MODULES="rtrs_client rtrs_core" below sample any "reconnect" "${reconnect[@]}"
+	MODULES="rtrs_client rnbd_client rnbd_server" below sweep any "the server drops the path" "${dropped[@]}"
+	MODULES="rtrs_server rtrs_core" below sample any "the server drops the path" "${dropped[@]}"
+}
+pages() {
+	MODULES="rtrs_client rtrs_server rnbd_server" below sweep pages "pages of map" "${map[@]}"
+	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
+	MODULES="rtrs_client rtrs_server" below sweep pages "pages of add_path" "${add_path[@]}"
+	MODULES="rtrs_client rtrs_server" below sweep pages "pages of reconnect" "${reconnect[@]}"
+}
+for name in others pages; do
+	part $name || continue
+	before=$FAILED
+	$name
+	check "$name: some have failed" test "$FAILED" -gt "$before"
+	anywhere
 	check "the disk still works" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
 	check "undone" unmap_all
-fi
+done
 
 # --- by chance --------------------------------------------------------------------------
 # chance PERCENT [TIMES [BYTES]]: so many of a hundred allocations fail, from BYTES on.
 chance() {
 	fault interval 1 && fault times "${2:-1}" && fault space "${3:-0}" && fault probability "$1"
 }
+# chance_of_pages PERCENT: pages alone, which are few.
+chance_of_pages() { chance 0 2 && echo "$1" >$FAIL/fail_page_alloc/probability; }
+# hit KIND: one of them has failed since then.
+hit() { [ "$(cat "$FAIL/$1/times")" != 2 ]; }
 try_everything() {
 	local dir
 	clt_write "$RNBD_CTL/map_device" "$MAP" || return 0
@@ -145,13 +181,19 @@ try_everything() {
 	return 0
 }
 if part chance; then
-	for module in rtrs_client rtrs_server rtrs_core rnbd_server rnbd_client; do
+	all_hits=0 all_pages=0
+	for module in $MODULES; do
 		only_below "$module"
-		hits=0
+		hits=0 pages=0
 		for ((round = 0; round < RANDOM_ROUNDS; round++)); do
-			chance $((1 + RANDOM % 20)) 2 $((RANDOM % 4 * 4096))
+			if [ $((round % 3)) = 2 ]; then
+				chance_of_pages $((10 + RANDOM % 60))
+			else
+				chance $((1 + RANDOM % 20)) 2 $((RANDOM % 4 * 4096))
+			fi
 			try_everything
-			[ "$(cat $FAIL/failslab/times)$(cat $FAIL/fail_page_alloc/times)" = 22 ] || hits=$((hits + 1))
+			! hit failslab && ! hit fail_page_alloc || hits=$((hits + 1))
+			! hit fail_page_alloc || pages=$((pages + 1))
 			chance 0
 			unmap_all || {
 				lab_result "faults below $module, round $round: back to nothing" 1 "something hangs"
@@ -159,8 +201,35 @@ if part chance; then
 			}
 		done
 		check "faults below $module: $RANDOM_ROUNDS rounds" test "$round" = "$RANDOM_ROUNDS"
-		note "$module: in $hits rounds something failed"
+		note "$module: in $hits rounds something failed, in $pages pages"
+		all_hits=$((all_hits + hits)) all_pages=$((all_pages + pages))
 	done
+	check "something has failed by chance" test "$all_hits" -gt 0
+	check "pages have failed by chance" test "$all_pages" -gt 0
+fi
+
+# --- plain keys -------------------------------------------------------------------------
+plain() {
+	check "unload" unload_all
+	in_srv modprobe rtrs_server always_invalidate=N "${SERVER[@]}" && in_srv modprobe rnbd_server &&
+		in_clt modprobe rnbd_client || return
+	sample "plain map" own "${map[@]}"
+	only_below rtrs_server
+	sample "plain map, below rtrs_server" any "${map[@]}"
+	anywhere
+	check "map" clt_write "$RNBD_CTL/map_device" "$MAP"
+	sample "plain add_path" own "${add_path[@]}"
+	sample "plain reconnect" own "${reconnect[@]}"
+	only_below rtrs_server
+	sample "plain add_path, below rtrs_server" any "${add_path[@]}"
+	anywhere
+	check "the disk works with plain keys" fio_verify "/dev/$(rnbd_list | head -n 1)" 2 --size=4m --iodepth=4
+	check "undone" unmap_all
+}
+if part plain; then
+	chance 0
+	anywhere
+	check "modules with plain keys" plain
 fi
 
 note "$FAILED allocations have failed, each once"
