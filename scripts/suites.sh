@@ -66,7 +66,7 @@ run_suite() {
 	fencing-*) fencing "$ai" ;;
 	cycles) cycles cycles ;;
 	faults) on_debug_kernel faults ;;
-	cycles-debug) on_debug_kernel cycles cycles-debug ;;
+	cycles-debug) LIMIT=900 on_debug_kernel cycles cycles-debug ;;
 	manypaths | outage | swap | stack | powercut | stamp) "$1" ;;
 	interop-*)
 		rest=${1#interop-} rest=${rest%-*}
