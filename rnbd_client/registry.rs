@@ -179,6 +179,10 @@ impl Registry {
         paths: &[Endpoints],
     ) -> Result<Lease> {
         let name = SessionName::new(name).map_err(|e| {
+            // No session has such a name, so one would be created; without a path C says that.
+            if let Err(e) = options.require_path() {
+                return complain(&e);
+            }
             pr_err!("sessname={}: {}\n", escape(name), Show(e));
             error(e.errno())
         })?;

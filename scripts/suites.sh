@@ -8,9 +8,9 @@
 # shellcheck disable=SC2034  # test.sh takes the lists.
 HOST_SUITES="host compile_fail kdir"
 # Of one VM each, the long ones first: two of them run side by side.
-SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults cycles-debug server-abi backends
+SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults cycles-debug server-abi access backends
 	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
-	netns polled server_paths server_limits attempts limits selffile failover-N fencing-N stats-c client-abi-c force-c stamp"
+	netns polled server_paths server_limits attempts limits selffile failover-N fencing-N stats-c client-abi-c force-c errors-c access-c server-abi-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot raid fileio failover-rust-rust-Y failover-rust-rust-N failover-c-rust-Y failover-c-rust-N
@@ -20,11 +20,11 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
 	[quick]="faults cycles-debug failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
-	[debug]="faults manypaths cycles powercut server-abi backends client-abi force stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled failover-N outage"
+	[debug]="faults manypaths cycles powercut server-abi access backends client-abi stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
-NOT_ON_DEBUG="stamp stats-c client-abi-c force-c $PAIR_SUITES"
+NOT_ON_DEBUG="stamp stats-c client-abi-c force-c errors-c access-c server-abi-c $PAIR_SUITES"
 
 # run_suite NAME: runs it; its last line of output has the counts.
 run_suite() {
@@ -54,7 +54,11 @@ run_suite() {
 	force-c) force_c ;;
 	held) vm held held.sh --timeout $((240 * SLOW)) --mem 1536 ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
-	server-abi) server_abi ;;
+	server-abi) vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 ;;
+	access) access ;;
+	errors-c) on_c errors-c errors.sh ;;
+	access-c) on_c access-c access.sh ;;
+	server-abi-c) on_c server-abi-c server_abi.sh ;;
 	backends) backends ;;
 	limits) vm limits limits.sh --timeout $((240 * SLOW)) --mem 2048 ;;
 	selffile) vm selffile selffile.sh --timeout $((240 * SLOW)) --mem 1024 --disk 128 ;;
@@ -164,6 +168,12 @@ force_c() {
 		--timeout 200 --mem 2048 --env CLIENT=c
 }
 
+# on_c NAME SCRIPT: the checks of what C has, too, against the modules of C.
+on_c() {
+	"$VM" run --name "$1" --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/$2" \
+		--timeout 300 --mem 2048 --env IMPL=c
+}
+
 hostile_build() {
 	in_root make -C /src/tests/hostile OUT=/src/build/hostile &&
 		in_root make -C /src/tests/hostile_server OUT=/src/build/hostile
@@ -244,10 +254,10 @@ pair_of() {
 }
 
 # On the debug kernel fewer orders of opening, since each is a connect.
-server_abi() {
+access() {
 	local modes='ro rw migration'
 	[ "$KERNEL" = stock ] || modes='rw migration'
-	vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 --env MODES="$modes"
+	vm access access.sh --timeout $((300 * SLOW)) --mem 2048 --env MODES="$modes"
 }
 
 # backends: disks of QEMU whose names and limits are known, beside those the VM makes itself. The
@@ -258,6 +268,6 @@ backends() {
 	vm backends backends.sh --timeout $((300 * SLOW)) --mem 1536 --env FULL="$full" --qemu "
 		-blockdev $null,node-name=v0 -device virtio-blk-pci,drive=v0,serial=LAB-SERIAL-7,physical_block_size=4096,min_io_size=16384,opt_io_size=65536
 		-device nvme,id=nvme,serial=LAB-NVME
-		-blockdev $null,node-name=n1 -device nvme-ns,bus=nvme,drive=n1,nsid=1,logical_block_size=4096,physical_block_size=4096
+		-blockdev $null,node-name=n1 -device nvme-ns,bus=nvme,drive=n1,nsid=1,eui64=0x525400fffe123456,logical_block_size=4096,physical_block_size=4096
 		-blockdev $null,node-name=n2 -device nvme-ns,bus=nvme,drive=n2,nsid=2"
 }

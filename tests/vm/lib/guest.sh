@@ -152,6 +152,18 @@ wait_until() {
 	done
 }
 
+# within_ms LIMIT COMMAND...: the command succeeds before so many milliseconds are over. What is
+# late is waited for all the same, so that it does not disturb what comes next.
+within_ms() {
+	local limit=$1 began took
+	shift
+	began=$(date +%s%N)
+	wait_until 5 "$@" || return 1
+	took=$((($(date +%s%N) - began) / 1000000))
+	note "after $took ms"
+	[ "$took" -le "$limit" ]
+}
+
 # --- networks ---------------------------------------------------------------
 
 # setup_loopback_rxe: both roles in this VM, over 10.0.0.1 and fd00:1::1.
@@ -299,3 +311,5 @@ kmemleak_scan() {
 # dmesg_mark NAME: a line in the kernel log; dmesg_since NAME prints what followed.
 dmesg_mark() { echo "lab: mark $1" >/dev/kmsg; }
 dmesg_since() { dmesg | sed -n "/lab: mark $1\$/,\$p" | sed 1d; }
+# logged NAME TEXT: whether the text was logged since that mark.
+logged() { dmesg_since "$1" | grep -qF -- "$2"; }

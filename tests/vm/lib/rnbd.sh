@@ -35,6 +35,13 @@ rnbd_list() {
 # rnbd_unmap DEVICE [normal|force]
 rnbd_unmap() { echo "${2:-normal}" >"/sys/block/$1/rnbd/unmap_device"; }
 
+# map_refused DESCRIPTION ERRNO OPTIONS [REASON]: a mapping that is refused, and the reason in the log.
+map_refused() {
+	dmesg_mark "$1"
+	check_write "$1" "$2" "$RNBD_CTL/map_device" "$3"
+	[ -z "${4:-}" ] || check "$1: the log says why" logged "$1" "$4"
+}
+
 # fio_verify FILE SECONDS [fio options]: random mixed IO of 512 B to 1 MiB, every
 # block written is read back and compared. For several jobs give each its own
 # part: --numjobs=4 --size=25% --offset_increment=25%. Prints the rates only,
