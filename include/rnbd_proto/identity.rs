@@ -11,6 +11,9 @@ use core::fmt;
 
 use crate::limits::IDENTITY_MAX;
 
+/// Characters that stand for what is too long: a dot and the digits of a hash.
+const DIGEST_LEN: usize = 17;
+
 /// The persistent identity of a device: at most 127 graphic ASCII characters other than `/`;
 /// none if the device has no identity.
 ///
@@ -49,17 +52,38 @@ impl Identity {
     }
 
     /// Makes an identity of what a backend says of itself, which is padded and not
-    /// always text: blanks around it are dropped, everything else that is no graphic
-    /// character, or a slash, becomes an underscore, and what is too long is cut.
+    /// always text: blanks around it are dropped, and everything else that is no graphic
+    /// character, or a slash, becomes an underscore. What is too long may differ at its end only,
+    /// such as the names of two namespaces of one NVMe disk; so the end of it gives way to a hash
+    /// of the whole.
     pub fn from_backend(text: &[u8]) -> Self {
         let mut identity = Self::NONE;
         let text = text.trim_ascii();
-        for (to, from) in identity.bytes.iter_mut().zip(text) {
-            *to = if is_plain(from) { *from } else { b'_' };
-            identity.len = identity.len.saturating_add(1);
+        let kept = if text.len() > IDENTITY_MAX {
+            IDENTITY_MAX.saturating_sub(DIGEST_LEN)
+        } else {
+            text.len()
+        };
+        for byte in text.iter().take(kept) {
+            identity.push(*byte);
         }
-        // INVARIANT: As many bytes were counted as were set, each of them plain.
+        if text.len() > kept {
+            identity.push(b'.');
+            for byte in fnv1a(text).to_be_bytes() {
+                identity.push(hex_digit(byte >> 4));
+                identity.push(hex_digit(byte & 0xf));
+            }
+        }
         identity
+    }
+
+    /// Adds a character, made a plain one; nothing once there is no room.
+    fn push(&mut self, byte: u8) {
+        if let Some(to) = self.bytes.get_mut(usize::from(self.len)) {
+            // INVARIANT: There was room for one more, which is plain; what follows is still zero.
+            *to = if is_plain(&byte) { byte } else { b'_' };
+            self.len = self.len.saturating_add(1);
+        }
     }
 
     /// The characters.
@@ -90,6 +114,19 @@ impl Identity {
 /// Whether an identity may have this character.
 fn is_plain(byte: &u8) -> bool {
     byte.is_ascii_graphic() && *byte != b'/'
+}
+
+/// The hash FNV-1a with 64 bits: names that differ are told apart by it, enemies are not.
+fn fnv1a(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The hexadecimal digit of a number below 16.
+const fn hex_digit(nibble: u8) -> u8 {
+    let first = if nibble < 10 { b'0' } else { b'a' - 10 };
+    first.saturating_add(nibble)
 }
 
 impl fmt::Display for Identity {

@@ -29,8 +29,9 @@ const KINDS: [(u32, &[u8]); 3] = [(3, b"naa."), (2, b"eui."), (1, b"t10.")];
 /// Bytes of the longest id of a disk.
 const ID_LEN: usize = 16;
 
-/// Most bytes that are taken of a file of sysfs.
-const TEXT_LEN: usize = 128;
+/// Most bytes that are taken of a file of sysfs; the longest of [`FILES`] is the name that NVMe
+/// makes of a serial number and a model in hexadecimal digits, with 140.
+const TEXT_LEN: usize = 192;
 
 /// Files of a disk in sysfs that name it, the best first, and what is put in front.
 const FILES: [(&str, &[u8]); 5] = [

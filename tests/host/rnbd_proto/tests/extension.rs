@@ -230,6 +230,32 @@ fn identities() {
     assert!(Identity::from_backend(b" \t\n").is_none());
 }
 
+#[test]
+fn long_names_differ_at_their_ends() {
+    // The longest name that NVMe makes of a namespace without an id has 140 characters.
+    let namespace = |nsid: u32| {
+        let name = format!(
+            "nvme.1af4-{}-{}-{nsid:08x}",
+            "4c".repeat(20),
+            "51".repeat(40)
+        );
+        assert_eq!(name.len(), 140);
+        Identity::from_backend(name.as_bytes())
+    };
+    assert_eq!(namespace(1), namespace(1));
+    assert_ne!(namespace(1), namespace(2));
+    // Their beginning is as it was, and what fits is not touched.
+    let text = [b'y'; 300];
+    let long = Identity::from_backend(&text);
+    assert!(long.as_bytes().starts_with(&text[..110]));
+    assert_eq!(&long.as_bytes()[110..], b".4d4dee6c7913d461");
+    assert_eq!(
+        Identity::from_backend(&text[..127]).as_bytes(),
+        &text[..127]
+    );
+    assert_ne!(Identity::from_backend(&text[..128]), long);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
