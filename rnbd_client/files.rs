@@ -21,7 +21,10 @@ use kernel_ext::{
         StoreContext, //
     },
 };
-use rnbd_proto::number;
+use rnbd_proto::{
+    number,
+    IoMode, //
+};
 
 use crate::{
     device::{
@@ -87,14 +90,14 @@ fn nr_poll_queues(device: &Device, page: &mut Page<'_>) -> Result {
 }
 
 fn io_mode(device: &Device, page: &mut Page<'_>) -> Result {
-    // What a server does that was not asked.
-    line(
-        page,
-        device
-            .wanted
-            .io_mode
-            .map_or("blockio", |mode| mode.as_str()),
-    )
+    let said = {
+        let known = device.known.lock();
+        let ext = known.as_ref().and_then(|known| known.ext.as_ref());
+        ext.and_then(|ext| ext.io_mode)
+    };
+    // A server that does not say has done what it was asked for, or what all servers do.
+    let mode = said.or(device.wanted.io_mode).unwrap_or(IoMode::Block);
+    line(page, mode.as_str())
 }
 
 fn identity(device: &Device, page: &mut Page<'_>) -> Result {

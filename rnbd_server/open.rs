@@ -234,6 +234,7 @@ pub(crate) fn answer(operation: &Operation, mapping: &Mapping, message: &Open) -
             rotational: limits.rotational,
             stable_writes: limits.stable_writes,
             read_only: backend.is_read_only(),
+            io_mode: Some(backend.io_mode),
             physical_block_size: limits.physical_block_size,
             logical_block_size: limits.logical_block_size,
             io_min: limits.io_min,

@@ -10,6 +10,7 @@
 //! so that a block layer can be given what is left as it is.
 
 use crate::identity::Identity;
+use crate::io_mode::IoMode;
 use crate::limits::{
     EXT_VERSION,
     IDENTITY_MAX,
@@ -46,6 +47,8 @@ pub struct OpenExt {
     pub stable_writes: bool,
     /// Whether the device takes no writes at the moment, whatever the mapping allows.
     pub read_only: bool,
+    /// How the server does the IO; none if it does not say.
+    pub io_mode: Option<IoMode>,
     /// The block size that the device works with best, in bytes: a power of two, not below
     /// the logical one, and not cut to 16 bits as in the answer itself.
     pub physical_block_size: u32,
@@ -102,11 +105,14 @@ impl OpenExt {
     fn fields(fields: &mut Reader<'_>) -> Option<(u8, Self)> {
         let version = fields.u8()?;
         let flags = fields.u8()?;
-        fields.u16()?;
+        // A way of doing IO that is not known here is one that nobody was told of.
+        let io_mode = IoMode::from_wire(fields.u8()?).unwrap_or(None);
+        fields.u8()?;
         let ext = Self {
             rotational: flags & FLAG_ROTATIONAL != 0,
             stable_writes: flags & FLAG_STABLE_WRITES != 0,
             read_only: flags & FLAG_READ_ONLY != 0,
+            io_mode,
             physical_block_size: fields.u32()?,
             logical_block_size: fields.u32()?,
             io_min: fields.u32()?,
@@ -181,7 +187,8 @@ impl OpenExt {
             .u8(flag(self.rotational, FLAG_ROTATIONAL)
                 | flag(self.stable_writes, FLAG_STABLE_WRITES)
                 | flag(self.read_only, FLAG_READ_ONLY))
-            .skip(2)
+            .u8(self.io_mode.map_or(0, |mode| mode as u8))
+            .skip(1)
             .u32(self.physical_block_size)
             .u32(self.logical_block_size)
             .u32(self.io_min)

@@ -252,6 +252,7 @@ disk=$RNBD_DEV
 name=$(ls $SRV)
 check_eq "its name is its inode" "file-$(stat -c '%Hd:%Ld-%i' /back/image)" "$name"
 check_eq "io_mode" fileio "$(cat "$SRV/$name/io_mode")"
+check_eq "the client, which did not ask for it, shows it" fileio "$(cat "/sys/block/$disk/rnbd/io_mode")"
 check_eq "path" /back/image "$(cat "$SRV/$name/path")"
 check "identity: file system and inode" grep -q "^file\.[0-9a-f]\{32\}\.$(stat -c %i /back/image)\." "$SRV/$name/identity"
 check_fails "no block_dev" test -e "$SRV/$name/block_dev"

@@ -38,6 +38,7 @@ fn ext() -> OpenExt {
         rotational: true,
         stable_writes: false,
         read_only: true,
+        io_mode: Some(IoMode::File),
         physical_block_size: 65536,
         logical_block_size: 512,
         io_min: 65536,
@@ -140,7 +141,7 @@ fn answer() {
     let rsp = rsp(512, 4096);
     let mut bytes = rsp.to_bytes().to_vec();
     bytes.extend(hex(
-        "01 05 00 00  00 00 01 00  00 02 00 00  00 00 01 00  00 00 10 00
+        "01 05 02 00  00 00 01 00  00 02 00 00  00 00 01 00  00 00 10 00
         00 00 01 00  00 10 00 00  00 05 00 00  03 00 00 00  00 01 00 00
         08 07 06 05 04 03 02 01  14",
     ));
@@ -155,9 +156,24 @@ fn answer() {
     // Reserved bytes, unknown flags and later versions do not matter.
     bytes[56] = 2;
     bytes[57] |= 0xf8;
-    bytes[58..60].fill(0xaa);
+    bytes[59] = 0xaa;
     bytes[232..].fill(0xaa);
     assert_eq!(OpenExt::parse(&bytes, &rsp), Ok(Some(ext)));
+}
+
+#[test]
+fn answer_says_how_io_is_done() {
+    let rsp = rsp(512, 4096);
+    let mut bytes = ext().to_bytes(&rsp);
+    let modes = [None, Some(IoMode::Block), Some(IoMode::File), None, None];
+    for (byte, io_mode) in [0, 1, 2, 3, 255].into_iter().zip(modes) {
+        bytes[58] = byte;
+        let expected = OpenExt { io_mode, ..ext() };
+        assert_eq!(OpenExt::parse(&bytes, &rsp), Ok(Some(expected)));
+        if byte < 3 {
+            assert_eq!(expected.to_bytes(&rsp), bytes);
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn ext(logical: u32, identity: &str, generation: u64) -> OpenExt {
         rotational: false,
         stable_writes: false,
         read_only: false,
+        io_mode: None,
         physical_block_size: 4096,
         logical_block_size: logical,
         io_min: 4096,
