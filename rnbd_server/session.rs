@@ -106,7 +106,9 @@ const VERSION_WITH_PRIO: u32 = 2;
 /// that it lost on another.
 const BUSY_PATHS: usize = 2;
 
-/// The mappings of a session in the order of their ids; replaced as a whole.
+/// The mappings of a session in the order of their ids; replaced as a whole. One that is closed
+/// may still be among them, for want of memory for a table without it: it takes no request, and
+/// the next table leaves it out.
 pub(crate) struct Table {
     mappings: KVec<Arc<Mapping>>,
 }
@@ -121,15 +123,17 @@ impl Table {
         self.mappings.get(at)
     }
 
-    /// All mappings.
+    /// All mappings that are open.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Mapping>> {
-        self.mappings.iter()
+        self.mappings
+            .iter()
+            .filter(|mapping| !mapping.gate.is_closed())
     }
 
     /// A copy with `mapping` added, whose id is above all others.
     fn with(&self, mapping: Arc<Mapping>) -> Result<Arc<Self>> {
         let mut mappings = KVec::with_capacity(self.mappings.len().saturating_add(1), GFP_KERNEL)?;
-        for known in &self.mappings {
+        for known in self.iter() {
             mappings.push(known.clone(), GFP_KERNEL)?;
         }
         mappings.push(mapping, GFP_KERNEL)?;
@@ -139,7 +143,7 @@ impl Table {
     /// A copy without the mapping `id`.
     fn without(&self, id: u32) -> Result<Arc<Self>> {
         let mut mappings = KVec::with_capacity(self.mappings.len(), GFP_KERNEL)?;
-        for known in self.mappings.iter().filter(|known| known.id != id) {
+        for known in self.iter().filter(|known| known.id != id) {
             mappings.push(known.clone(), GFP_KERNEL)?;
         }
         Ok(Arc::new(Self { mappings }, GFP_KERNEL)?)
@@ -260,7 +264,11 @@ impl Session {
         let Some(mapping) = table.find(id).cloned() else {
             return Ok(());
         };
-        drop(self.table.set(Some(table.without(id)?)));
+        // Its file in sysfs is gone, or its client believes that it is closed: nobody comes again
+        // when there is memory.
+        if let Ok(table) = table.without(id) {
+            drop(self.table.set(Some(table)));
+        }
         mapping.close(&self.exports);
         Ok(())
     }
