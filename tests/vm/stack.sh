@@ -3,6 +3,13 @@
 #
 # What people put on a disk: md RAID1 over disks of two sessions, dm-crypt, LVM and XFS
 # on that, ext4 beside it; while one side is lost, comes back and is synchronised.
+#
+# The system calls on ext4 are stress-ng's. fsstress, which is usual for that, is in no package of
+# the lab's distribution. What fsstress does to a file system at random, stress-ng does with a
+# process for each kind of call, all at once: read, write, seek and fsync; truncate, fallocate and
+# punching of holes; writing through mmap; create, link, symlink, rename, unlink and mkdir; chmod,
+# chown, utime and attributes. And it compares what it wrote where it can, as fsstress does not.
+#
 # Environment: AI=Y|N, SECS (of load before a side goes and after it is back), STRESS (seconds of many
 # kinds of system calls on ext4), ROUNDS (sides lost).
 
@@ -90,8 +97,18 @@ check "map a third" map_over 0 left /dev/ram2
 third=$RNBD_DEV
 check "mkfs.ext4" mkfs.ext4 -q -F "/dev/$third"
 check "mount" mount "/dev/$third" /mnt/ext4
-check "stress" stress-ng --temp-path /mnt/ext4 --hdd 1 --hdd-bytes 4m --hdd-opts wr-rnd,rd-rnd,fsync --dentry 1 --dentries 64 --rename 1 --fallocate 1 \
-	--fallocate-bytes 4m --seek 1 --seek-size 2m --timeout "${STRESS}s" --quiet
+# stress: what it says is shown when it fails.
+stress() {
+	stress-ng --temp-path /mnt/ext4 --verify --timeout "${STRESS}s" \
+		--hdd 1 --hdd-bytes 4m --hdd-opts wr-rnd,rd-rnd,fsync --seek 1 --seek-size 2m \
+		--fallocate 1 --fallocate-bytes 4m --fpunch 1 --fpunch-bytes 4m --metamix 1 --metamix-bytes 1m \
+		--mmap 1 --mmap-bytes 4m --mmap-file --dentry 1 --dentries 64 --dir 1 --dir-dirs 64 --link 1 --symlink 1 \
+		--rename 1 --unlink 1 --chmod 1 --chown 1 --utime 1 --xattr 1 >/tmp/stress 2>&1 && return
+	cat /tmp/stress
+	return 1
+}
+check "stress" stress
+check "no kind of call was left out" grep -q ' skipped: 0$' /tmp/stress
 check "umount" umount /mnt/ext4
 check "fsck" e2fsck -fn "/dev/$third"
 for disk in "$left" "$right" "$third"; do check "unmap $disk" rnbd_unmap "$disk"; done
