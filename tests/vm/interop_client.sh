@@ -44,6 +44,31 @@ check "discard" blkdiscard -o 1M -l 1M "/dev/$second"
 check "discarded blocks read as zeroes" cmp -n 1048576 -i 1048576:0 "/dev/$second" /dev/zero
 check "write zeroes" blkdiscard -z -o 4M -l 1M "/dev/$second"
 check "zeroed blocks read as zeroes" cmp -n 1048576 -i 4194304:0 "/dev/$second" /dev/zero
+# --- what the peers have not agreed on ---------------------------------------------------------
+# Only a server of ours has told a client of ours what the device is called.
+agreed() { [ -n "$(cat "/sys/block/$second/rnbd/identity" 2>/dev/null)" ]; }
+if [ "${CLIENT:-rust}" = rust ] && ! agreed; then
+	# A path that is not there: whoever asked the server would be told so.
+	map_refused "a server of C is not asked for fileio" EOPNOTSUPP "sessname=inter device_path=/dev/none io_mode=fileio" \
+		"this server knows no io_mode=fileio"
+	check_eq "the disks have what it does" blockio "$(cat "/sys/block/$second/rnbd/io_mode")"
+fi
+sectors() { [ "$(blockdev --getsz "/dev/$second")" = "$1" ]; }
+path=$(echo /sys/class/rtrs-client/inter/paths/*)
+signal grow
+check "the device grows on the server" wait_for grown 60
+if agreed; then
+	check "the disk follows" wait_until 5 sectors 163840
+else
+	reconnects=$(cat "$path/stats/reconnects")
+	sleep 2
+	check "the disk does not hear of it" sectors 131072
+	check_eq "and the path does not suffer" "connected $reconnects" "$(cat "$path/state" "$path/stats/reconnects" | paste -sd' ')"
+	echo 1 >"$path/reconnect"
+	check "a new connection brings the new size" wait_until 90 sectors 163840
+	check "both disks are open" wait_until 30 eval "grep -qx open /sys/block/$second/rnbd/state && grep -qx open /sys/block/$disk/rnbd/state"
+fi
+check "the new end can be written" dd if=/dev/zero of="/dev/$second" bs=1M seek=79 count=1 oflag=direct conv=notrunc status=none
 check "unmap both" eval "rnbd_unmap $second && rnbd_unmap $disk"
 check "map again over IPv6" map_patiently six /dev/ram0 path=ip:fd00::1
 check "read" dd if="/dev/$RNBD_DEV" of=/dev/null bs=64k count=64 iflag=direct status=none
