@@ -268,6 +268,6 @@ backends() {
 	vm backends backends.sh --timeout $((300 * SLOW)) --mem 1536 --env FULL="$full" --qemu "
 		-blockdev $null,node-name=v0 -device virtio-blk-pci,drive=v0,serial=LAB-SERIAL-7,physical_block_size=4096,min_io_size=16384,opt_io_size=65536
 		-device nvme,id=nvme,serial=LAB-NVME
-		-blockdev $null,node-name=n1 -device nvme-ns,bus=nvme,drive=n1,nsid=1,eui64=0x525400fffe123456,logical_block_size=4096,physical_block_size=4096
+		-blockdev $null,node-name=n1 -device nvme-ns,bus=nvme,drive=n1,nsid=1,logical_block_size=4096,physical_block_size=4096
 		-blockdev $null,node-name=n2 -device nvme-ns,bus=nvme,drive=n2,nsid=2"
 }
