@@ -366,12 +366,12 @@ sizes() { [ "$(blockdev --getsz /dev/rnbd0) $(blockdev --getsz /dev/rnbd1)" = "$
 size() { [ "$(blockdev --getsz "/dev/$1")" = "$2" ]; }
 forget
 truncate -s 128M /tmp/image && losetup -c "$loop"
-check "both disks have grown within a second" wait_until 2 sizes 262144
+check "both disks have grown within a second" within_ms 1000 sizes 262144
 check_uevents "change, RESIZE=1" rnbd0 "change RESIZE=1"
 truncate -s 48M /tmp/image && losetup -c "$loop"
-check "and shrunk" wait_until 2 sizes 98304
+check "and shrunk" within_ms 1000 sizes 98304
 dmsetup suspend lab && dmsetup reload lab --table "0 65536 linear /dev/ram0 0" && dmsetup resume lab
-check "the dm device has grown" wait_until 2 size rnbd2 65536
+check "the dm device has grown" within_ms 1000 size rnbd2 65536
 check "the load goes on" wait $load
 for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
 
@@ -407,6 +407,16 @@ check "load the client" modprobe rnbd_client
 check_write "fileio is refused" EOPNOTSUPP $map "sessname=abi $P device_path=$loop io_mode=fileio"
 check_write "blockio is what there is" ok $map "sessname=abi $P device_path=$loop io_mode=blockio"
 check_eq "no identity" "" "$(cat $rnbd/identity)"
+# Who has not agreed on notices is never sent one: to such a client it would be a broken message.
+path=$(echo /sys/class/rtrs-client/abi/paths/*)
+truncate -s 56M /tmp/image && losetup -c "$loop"
+sleep 2
+check_eq "the size stays when the device grows" 98304 "$(blockdev --getsz /dev/$disk)"
+check_eq "the path stays connected" "connected 0 0" "$(cat "$path/state" "$path/stats/reconnects" | paste -sd' ')"
+check "and works" dd if=/dev/$disk of=/dev/null bs=4k count=16 iflag=direct status=none
+echo 1 >"$path/reconnect"
+check "a new connection brings the new size" wait_until 60 size $disk 114688
+check "the disk is open" wait_until 10 grep -qx open $rnbd/state
 check "unmap" rnbd_unmap $disk
 losetup -d "$loop"
 kill $listener
