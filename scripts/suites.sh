@@ -8,9 +8,10 @@
 # shellcheck disable=SC2034  # test.sh takes the lists.
 HOST_SUITES="host compile_fail kdir"
 # Of one VM each, the long ones first: two of them run side by side.
-SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults cycles-debug server-abi access backends
-	client-abi force held failover-Y paths-Y paths-N manypaths stack cycles fencing-Y swap outage powercut stats heartbeat
-	netns polled server_paths server_limits attempts limits selffile failover-N fencing-N stats-c client-abi-c force-c errors-c access-c server-abi-c stamp"
+SINGLE_SUITES="hostile-Y loopback-Y base disks verbs errors loopback-N hostile-N hostile-server faults cycles-debug
+	server-abi access backends client-abi force held failover-Y paths-Y paths-N manypaths stack cycles
+	fencing-Y swap outage powercut stats heartbeat netns polled server_paths server_limits attempts limits
+	selffile failover-N fencing-N stats-c client-abi-c force-c errors-c access-c server-abi-c stamp"
 PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-rust-c-N
 	interop-c-rust-Y interop-c-rust-N interop-c-c-Y interop-c-c-N
 	reboot raid fileio failover-rust-rust-Y failover-rust-rust-N failover-c-rust-Y failover-c-rust-N
@@ -20,7 +21,9 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
 	[quick]="faults cycles-debug failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
-	[debug]="faults manypaths cycles powercut server-abi access backends client-abi stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled failover-N outage"
+	[debug]="faults manypaths cycles powercut server-abi access backends client-abi stack swap loopback-N paths-N
+		fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns polled
+		failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
