@@ -98,7 +98,7 @@ sleep 2
 SOME="info-twice-at-once second-path fence-crossed fence-other-path index-on-two-paths-vanish session-uuid-race
 	path-comes-again session-take-over chunk-burst no-receives vanish connect-churn io-with-info key-stale
 	race-close-open race-vanish open-io-mode answer-tail name-empty name-unterminated message-at-chunk-end
-	answer-too-long many-sessions half-open id-stale read-only io-sizes message-short open-unterminated
+	answer-too-long id-stale read-only io-sizes message-short open-unterminated
 	io-operations flush-sector"
 [ "${HOSTILE_CASES:-all}" != some ] || HOSTILE_CASES=$SOME
 CASES=()
