@@ -251,7 +251,7 @@ pair_of() {
 	[ "$3" = rust ] || client=$PEERS
 	shift 4
 	for word in "$@"; do env+=(--env "$word"); done
-	"$VM" pair --name "$name" --kernel "$KERNEL" --timeout $((300 + TROUBLES * 60 + REBOOTS * 120)) --mem 1536 --disk 64 \
+	"$VM" pair --name "$name" --kernel "$KERNEL" --timeout $((300 + TROUBLES * 60 + REBOOTS * 120)) --mem 1536 --disk 128 \
 		--server-ko "$server" --client-ko "$client" "${env[@]}" \
 		--server-script "$TOP/tests/vm/${script%:*}_server.sh" --client-script "$TOP/tests/vm/${script#*:}_client.sh"
 }

@@ -1,19 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# md RAID1 over two servers: another machine, and a server in this one. The other machine loses
-# its power under verified load and is reborn, CYCLES times; the RAID goes on without it and takes
-# it back. Environment: CYCLES, DOWN (seconds without power, besides the boot).
+# md RAID1 over two servers: another machine, and a server in this one; with dm-crypt, LVM and XFS
+# on it. The other machine loses its power under verified load and is reborn, CYCLES times; the RAID
+# goes on without it and takes it back. Environment: CYCLES, DOWN (seconds without power, besides the boot).
 #
 # The server of the other machine is reboot_server.sh.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
+. /lab/lib/tower.sh
 CYCLES=${CYCLES:-1} DOWN=${DOWN:-3}
 
-modprobe brd rd_nr=1 rd_size=65536 || bail "ram disk"
-modprobe raid1
+modprobe brd rd_nr=1 rd_size=131072 || bail "ram disk"
+modprobe -a raid1 dm-crypt xfs dm-mod
 check "network" pair_setup
 check "a server here" modprobe rnbd_server
 check "the other server is ready" wait_for ready 180 || bail "no server"
@@ -32,10 +33,11 @@ check "RAID1 of both" eval "mdadm --create /dev/md0 --run --level=1 --raid-devic
 	--metadata=1.2 --assume-clean /dev/$far /dev/$near 2>&1 | grep -v '^mdadm: array'; [ -b /dev/md0 ]"
 degraded() { grep -qx "$1" /sys/block/md0/md/degraded; }
 synced() { degraded 0 && [ "$(cat /sys/block/md0/md/sync_action)" = idle ]; }
-check "something on both" dd if=/dev/urandom of=/dev/md0 bs=1M count=48 oflag=direct status=none
+tower_up /dev/md0 96
+check "something on it" dd if=/dev/urandom of=/mnt/xfs/load bs=1M count=24 conv=fsync status=none
 check "both are in use" degraded 0
 
-RATE=80 load_start /dev/md0 24
+RATE=80 load_start /mnt/xfs/load 24
 for ((i = 0; i < CYCLES; i++)); do
 	check "$i: IO moves" io_moves md0 30
 	check "$i: one server loses its power" host_cmd peer kill
@@ -53,6 +55,7 @@ for ((i = 0; i < CYCLES; i++)); do
 	load_alive || break
 done
 check "no error and no miscompare" load_stop
+tower_down
 check "compare both sides" eval "echo check >/sys/block/md0/md/sync_action && wait_until 120 synced"
 check_eq "they are the same" 0 "$(cat /sys/block/md0/md/mismatch_cnt)"
 check "stop the RAID" mdadm -q --stop /dev/md0

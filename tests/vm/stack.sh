@@ -16,6 +16,7 @@
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
 . /lab/lib/trouble.sh
+. /lab/lib/tower.sh
 AI=${AI:-Y} SECS=${SECS:-4} STRESS=${STRESS:-8} ROUNDS=${ROUNDS:-1}
 
 modprobe brd rd_nr=3 rd_size=98304 || bail "ram disks"
@@ -46,23 +47,8 @@ done
 # --- the tower ---------------------------------------------------------------------
 check "RAID1 of both" eval "mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --bitmap=internal \
 	--metadata=1.2 --assume-clean /dev/$left /dev/$right 2>&1 | grep -v '^mdadm: array'; [ -b /dev/md0 ]"
-sectors=$(blockdev --getsz /dev/md0)
-key=$(head -c 64 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
-check "dm-crypt on it" dmsetup create secret --table "0 $sectors crypt aes-xts-plain64 $key 0 /dev/md0 0"
-cat >/tmp/lvm.conf <<'END'
-activation { udev_sync = 0 udev_rules = 0 verify_udev_operations = 1 monitoring = 0 }
-devices { obtain_device_list_from_udev = 0 use_devicesfile = 0 external_device_info_source = "none" }
-global { event_activation = 0 use_lvmlockd = 0 }
-END
-mkdir -p /etc/lvm /run/lock/lvm && cp /tmp/lvm.conf /etc/lvm/lvm.conf
-crypt=/dev/$(basename "$(dmsetup info -c --noheadings -o blkdevname secret)")
-check "LVM on that" eval "lvm pvcreate -qq -y $crypt && lvm vgcreate -qq vg $crypt && lvm lvcreate -qq -y -Wn -Zn -L 80m -n lv vg"
-lv=$(dmsetup info -c --noheadings -o blkdevname vg-lv)
-[ -b "/dev/$lv" ] || bail "no logical volume"
-# Smaller than XFS likes; these tell it that a test knows what it does.
-check "XFS on top" env TEST_DIR=x TEST_DEV=x QA_CHECK_FS=1 mkfs.xfs -q -f -m rmapbt=0,reflink=0 -d agcount=2 "/dev/$lv"
-mkdir -p /mnt/xfs /mnt/ext4
-check "mount" mount "/dev/$lv" /mnt/xfs
+tower_up /dev/md0 80
+mkdir -p /mnt/ext4
 dd if=/dev/zero of=/mnt/xfs/load bs=1M count=12 conv=fsync status=none || bail "a file to work on"
 
 synced() { [ "$(cat /sys/block/md0/md/degraded)" = 0 ] && [ "$(cat /sys/block/md0/md/sync_action)" = idle ]; }
@@ -84,10 +70,7 @@ for ((round = 0; round < ROUNDS; round++)); do
 	sleep "$SECS"
 	check "$round: no error in the load, nothing lost and nothing late" load_stop
 done
-check "umount" umount /mnt/xfs
-check "xfs_repair finds nothing" xfs_repair -n "/dev/$lv"
-check "take LVM down" lvm vgchange -qq -an vg
-check "take dm-crypt down" dmsetup remove --retry secret
+tower_down
 check "compare both sides" eval "echo check >/sys/block/md0/md/sync_action && wait_until 120 synced"
 check_eq "they are the same" 0 "$(cat /sys/block/md0/md/mismatch_cnt)"
 check "stop the RAID" mdadm -q --stop /dev/md0
