@@ -71,7 +71,9 @@ static int extended_answer(struct verdict *v)
 	for (int i = 0; i < len; i++)
 		if (s->rx[105 + i] < 0x21 || s->rx[105 + i] > 0x7e)
 			return bad(v, "character %#x in the identity", s->rx[105 + i]);
-	if (s->rx[57] & ~7 || rx_foreign(s, 58, 60) || rx_foreign(s, 105 + len, s->rx_len))
+	if (s->rx[58] != 1)
+		return bad(v, "a device is opened with io mode %u", s->rx[58]);
+	if (s->rx[57] & ~7 || rx_foreign(s, 59, 60) || rx_foreign(s, 105 + len, s->rx_len))
 		return bad(v, "reserved bytes are not zero");
 	first = get64(s->rx + 96);
 	r = open_ext(s, opt.device, ACCESS_RO, 1, IO_MODE_ANY, EXT_LEN);
