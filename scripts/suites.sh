@@ -136,7 +136,7 @@ hostile() {
 
 # hostile_cases AI: a quick run asks once everything, and again what may depend on the keys.
 hostile_cases() {
-	if [ "$MODE$1" = quickN ]; then
+	if [ "$MODE$1${ALL:-}" = quickN ]; then
 		echo "invalidate-nothing invalidate-region invalidate-honest key-stale key-beyond-pool key-foreign
 			message-at-chunk-end offset-outside answer-too-long answer-tail descriptor-lies descriptor-count
 			user-length no-receives vanish io-with-info race-vanish chunk-burst chunk-two-cons" | xargs

@@ -138,6 +138,12 @@ fn refused_missed() -> Error {
     EINVAL
 }
 
+/// Nobody waits for a sign of life.
+const NOT_ASKED: u64 = 0;
+
+/// Somebody does, and the next look of the timer asks for it.
+const TO_BE_ASKED: u64 = 1;
+
 /// What a running heartbeat consists of.
 struct Beat {
     path: Arc<dyn HeartbeatPath>,
@@ -155,8 +161,9 @@ pub struct Heartbeat {
     settings: Arc<Settings>,
     /// Whether something arrived since the timer looked last.
     heard: Atomic<u32>,
-    /// Whether somebody waits for an answer; see [`Heartbeat::ask`].
-    asked: Atomic<u32>,
+    /// When the peer was asked for a sign of life that it owes, in milliseconds; [`NOT_ASKED`] or
+    /// [`TO_BE_ASKED`]. See [`Heartbeat::ask`].
+    asked_ms: Atomic<u64>,
     /// [`RoundTrip`]: when the outstanding message was sent.
     sent_ns: Atomic<u64>,
     latency_ns: Atomic<u64>,
@@ -177,7 +184,7 @@ impl Heartbeat {
                 beat <- new_irq_spinlock!(None, "rtrs_core::heartbeat"),
                 settings,
                 heard: Atomic::new(0),
-                asked: Atomic::new(0),
+                asked_ms: Atomic::new(NOT_ASKED),
                 sent_ns: Atomic::new(RoundTrip::IDLE.to_raw()),
                 latency_ns: Atomic::new(0),
             }),
@@ -218,21 +225,25 @@ impl Heartbeat {
     }
 
     /// Has the next look of the timer, which comes within a second, ask the peer for a sign of
-    /// life, whether one is due or not; and so on until it answers, which [`Self::is_asked`] tells.
-    /// Any context.
+    /// life, whether a heartbeat is due or not. One caller at a time. Any context.
     pub fn ask(&self) {
-        self.asked.store(1, Relaxed);
+        self.asked_ms.store(TO_BE_ASKED, Relaxed);
     }
 
-    /// Whether the peer has not answered anything since [`Self::ask`]. Any context.
-    pub fn is_asked(&self) -> bool {
-        self.asked.load(Relaxed) != 0
+    /// For how many milliseconds the peer has owed a sign of life since it was asked, 0 if it is
+    /// yet to be asked; none if it has given one, which anything is that arrives. Any context.
+    pub fn owed_ms(&self) -> Option<u64> {
+        match self.asked_ms.load(Relaxed) {
+            NOT_ASKED => None,
+            TO_BE_ASKED => Some(0),
+            asked => Some(time::now_ms().saturating_sub(asked)),
+        }
     }
 
     /// The answer to a heartbeat arrived. Any context. An answer that nobody waits for is
     /// ignored and returns false.
     pub fn acknowledged(&self) -> bool {
-        self.asked.store(0, Relaxed);
+        self.asked_ms.store(NOT_ASKED, Relaxed);
         let sent = self.sent_ns.xchg(RoundTrip::IDLE.to_raw(), Full);
         let Some(latency) = RoundTrip::from_raw(sent).answered(time::now_ns()) else {
             return false;
@@ -254,20 +265,21 @@ impl Heartbeat {
         let _ = enqueue_delayed(path.queue(), self.clone(), ms);
     }
 
-    /// Looks whether the peer was heard.
-    fn look(&self) -> Option<(Arc<dyn HeartbeatPath>, Tick)> {
+    /// Looks whether the peer was heard, and whether it is to be asked for a sign of life.
+    fn look(&self) -> Option<(Arc<dyn HeartbeatPath>, Tick, bool)> {
         let mut beat = self.beat.lock();
         let beat = (*beat).as_mut()?;
         // What arrives after this counts for the next time.
         let heard = self.heard.xchg(0, Relaxed) != 0;
-        let tick = beat
-            .watch
-            .look(heard, time::now_ms(), self.settings.limits());
-        let tick = match tick {
-            Tick::Wait(next) if self.is_asked() => Tick::Send(next),
-            tick => tick,
-        };
-        Some((beat.path.clone(), tick))
+        let now = time::now_ms();
+        let tick = beat.watch.look(heard, now, self.settings.limits());
+        // Whoever was asked at an earlier look has been heard since.
+        if heard && self.asked_ms.load(Relaxed) > TO_BE_ASKED {
+            self.asked_ms.store(NOT_ASKED, Relaxed);
+        }
+        let asked = now.max(TO_BE_ASKED.saturating_add(1));
+        let asks = self.asked_ms.cmpxchg(TO_BE_ASKED, asked, Relaxed).is_ok();
+        Some((beat.path.clone(), tick, asks))
     }
 }
 
@@ -275,7 +287,7 @@ impl WorkItem for Heartbeat {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let Some((path, tick)) = this.look() else {
+        let Some((path, tick, asks)) = this.look() else {
             return;
         };
         let next = match tick {
@@ -284,6 +296,8 @@ impl WorkItem for Heartbeat {
                 this.sent_ns.xchg(sent.to_raw(), Full);
                 path.send(Immediate::HeartbeatMsg).is_ok().then_some(next)
             }
+            // The round trip is measured by those that are due.
+            Tick::Wait(next) if asks => path.send(Immediate::HeartbeatMsg).is_ok().then_some(next),
             Tick::Wait(next) => Some(next),
             Tick::Dead => None,
         };

@@ -49,6 +49,7 @@ use crate::{
         Setup, //
     },
     reason::Reason,
+    succession,
     sysfs::PathFiles, //
 };
 
@@ -108,7 +109,7 @@ fn establish(path: &Arc<Path>, setup: &mut Setup, name: &SessionName) -> Result 
     let first = connections.first().ok_or_else(missing)?;
     let (first_con, first) = (first.con.clone(), &first.qp);
 
-    path.shared.reserve_name(path, name)?;
+    succession::reserve_name(&path.shared, path, name)?;
     let depth = path.shared.config.depth();
     for established in &connections {
         // If the device has fewer, the client waits a little now and then.

@@ -275,15 +275,19 @@ impl Path {
         self.progress_ms.store(time::now_ms(), Relaxed);
     }
 
-    /// Asks the client for a sign of life, which [`Self::is_silent`] waits for.
+    /// Asks the client for a sign of life; see [`Self::silence_ms`]. One caller at a time.
     pub(crate) fn ask(&self) {
         self.heartbeat.ask();
     }
 
-    /// Whether the client gives no sign of life: the path is not served, or the client has not
-    /// answered since it was asked.
-    pub(crate) fn is_silent(&self) -> bool {
-        !self.is_connected() || self.heartbeat.is_asked()
+    /// For how many milliseconds the client has given no sign of life though it was asked, which is
+    /// for ever on a path that is over; none if it has given one, or is still connecting.
+    pub(crate) fn silence_ms(&self) -> Option<u64> {
+        match self.state.load() {
+            State::Connecting => None,
+            State::Connected => self.heartbeat.owed_ms(),
+            State::Closing | State::Closed => Some(u64::MAX),
+        }
     }
 
     /// Takes one of the few turns that there are for connect requests; none if they are taken.

@@ -44,6 +44,18 @@ struct Entry {
     /// Set by the first info request.
     name: Option<SessionName>,
     paths: KVec<Arc<Path>>,
+    /// A new session wants the name.
+    contested: bool,
+}
+
+/// Names that may be contested at a time: whoever contests one waits, on a worker that others need.
+const MAX_CONTESTS: usize = 4;
+
+/// A session whose name another one wants; see [`Registry::contest`].
+pub(crate) struct Contest {
+    session: Arc<Session>,
+    /// Its paths.
+    pub(crate) paths: KVec<Arc<Path>>,
 }
 
 /// All sessions of a server.
@@ -66,6 +78,11 @@ impl Registry {
     /// Admits nobody any more.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Whether nobody is admitted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Whether nobody is here and nobody will come.
@@ -109,6 +126,7 @@ impl Registry {
                     session,
                     name: None,
                     paths: KVec::new(),
+                    contested: false,
                 };
                 self.entries.push(entry, GFP_KERNEL)?;
                 self.entries.len().saturating_sub(1)
@@ -206,23 +224,41 @@ impl Registry {
         Ok(path)
     }
 
-    /// The paths of the session that has the name `name`, if all of them are from the host of
-    /// `path`. None otherwise.
-    pub(crate) fn namesake(&self, path: &Arc<Path>, name: &SessionName) -> Result<KVec<Arc<Path>>> {
-        let mut paths = KVec::new();
-        let namesake = self.entries.iter().find(|entry| {
+    /// The session that has the name `name`, which `path` wants, and its paths, if all of these are
+    /// from the host of `path`. Nobody else gets it before [`Self::end_contest`].
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the name is not to be had: it belongs to somebody else, it is contested already,
+    /// or too many names are.
+    pub(crate) fn contest(&mut self, path: &Arc<Path>, name: &SessionName) -> Result<Contest> {
+        let contested = self.entries.iter().filter(|entry| entry.contested).count();
+        let holder = self.entries.iter_mut().find(|entry| {
             !Arc::ptr_eq(&entry.session, &path.session) && entry.name.as_ref() == Some(name)
         });
-        let Some(entry) = namesake else {
-            return Ok(paths);
-        };
-        for other in &entry.paths {
-            if !other.client.same_host(&path.client) {
-                return Ok(KVec::new());
-            }
+        let holder = holder.ok_or(EPERM)?;
+        let is_own = |other: &Arc<Path>| other.client.same_host(&path.client);
+        if holder.contested || contested >= MAX_CONTESTS || !holder.paths.iter().all(is_own) {
+            return Err(EPERM);
+        }
+        let mut paths = KVec::with_capacity(holder.paths.len(), GFP_KERNEL)?;
+        for other in &holder.paths {
             paths.push(other.clone(), GFP_KERNEL)?;
         }
-        Ok(paths)
+        holder.contested = true;
+        Ok(Contest {
+            session: holder.session.clone(),
+            paths,
+        })
+    }
+
+    /// The contest is decided.
+    pub(crate) fn end_contest(&mut self, contest: &Contest) {
+        for entry in self.entries.iter_mut() {
+            if Arc::ptr_eq(&entry.session, &contest.session) {
+                entry.contested = false;
+            }
+        }
     }
 
     /// Gives the session of `path` its name.

@@ -49,6 +49,7 @@ mod respond;
 mod server;
 mod session;
 mod stats;
+mod succession;
 mod sysfs;
 mod turns;
 mod ulp;

@@ -36,13 +36,11 @@ use kernel_ext::{
         Completion, //
     },
     sysfs::Class,
-    time,
     workqueue::OwnedQueue, //
 };
 use rtrs_core::global::Global;
 use rtrs_proto::{
     limits,
-    SessionName,
     Uuid, //
 };
 
@@ -56,16 +54,6 @@ use crate::{
     registry::Registry,
     ulp::Ulp, //
 };
-
-/// Milliseconds in which a session answers that is not dead: a second until it is asked, and what a
-/// busy client takes.
-const SIGN_OF_LIFE_MS: u64 = 3000;
-
-/// Milliseconds between two looks whether it has answered.
-const LOOK_MS: u32 = 20;
-
-/// Milliseconds that a client waits for its own dead session to be over.
-const REPLACE_TIMEOUT_MS: u64 = 5000;
 
 /// What the module has exactly once.
 pub(crate) struct Context {
@@ -105,31 +93,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Gives the session of `path` its name; see [`Registry::reserve_name`]. If a dead session of
-    /// the same client has it (weak point S34), that one is closed first, and waited for. Sleeps.
-    pub(crate) fn reserve_name(&self, path: &Arc<Path>, name: &SessionName) -> Result {
-        let dead = {
-            let mut registry = self.registry.lock();
-            match registry.reserve_name(path, name) {
-                Err(EPERM) => registry.namesake(path, name)?,
-                result => return result,
-            }
-        };
-        if !are_dead(&dead, path) {
-            return Err(EPERM);
-        }
-        for other in &dead {
-            other.close(Reason::Replaced);
-        }
-        // A backend may hold on to one; the client then has to come again.
-        let end = time::now_ms().saturating_add(REPLACE_TIMEOUT_MS);
-        for other in &dead {
-            let left = end.saturating_sub(time::now_ms());
-            other.gone.wait_timeout(u32::try_from(left).unwrap_or(0));
-        }
-        self.registry.lock().reserve_name(path, name)
-    }
-
     /// Forgets a path that was taken down, and tells those who waited for that.
     pub(crate) fn forget(&self, path: &Arc<Path>) {
         let finished = {
@@ -159,22 +122,6 @@ impl Shared {
         let user = self.user.lock().clone();
         user.ok_or_else(|| error::error(errno::ESHUTDOWN))
     }
-}
-
-/// Whether there are such paths, and none of them gives a sign of life within [`SIGN_OF_LIFE_MS`].
-/// Ends early when `path`, for whose sake they are asked, is closed. Sleeps.
-fn are_dead(paths: &[Arc<Path>], path: &Arc<Path>) -> bool {
-    for other in paths {
-        other.ask();
-    }
-    let end = time::now_ms().saturating_add(SIGN_OF_LIFE_MS);
-    while paths.iter().all(|other| other.is_silent()) && path.is_connecting() {
-        if time::now_ms() >= end || !paths.iter().any(|other| other.is_connected()) {
-            return !paths.is_empty();
-        }
-        time::sleep_ms(LOOK_MS);
-    }
-    false
 }
 
 /// The right to be the server. The connection manager would allow a second one on another port, but

@@ -77,6 +77,7 @@ repair() {
 
 # newest_kernel: the release that backports has now.
 newest_kernel() {
+	mkdir -p "$CACHE/log"
 	in_root timeout 120 apt-get update --error-on=any -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
 		>"$CACHE/log/newest_kernel.log" 2>&1 &&
 		in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
@@ -95,7 +96,7 @@ install_kernel() {
 	[ -n "$version" ] || { echo "backports has no linux-headers-$kv"; return 1; }
 	# Not linux-image-*: its initramfs hook needs a machine that boots.
 	in_root apt-get install -y --no-install-recommends -t "$SUITE-backports" \
-		"linux-source-$base=$version" "linux-headers-$kv" "linux-modules-$kv" "linux-binary-$kv" libelf-dev
+		--allow-downgrades "linux-source-$base=$version" "linux-headers-$kv" "linux-modules-$kv" "linux-binary-$kv" libelf-dev
 }
 
 install_tools() {

@@ -415,6 +415,41 @@ static int take_over(struct verdict *v)
 	return good(v, "refused: %s", thief->why);
 }
 
+/* Several want a name at once whose owner answers. */
+static int contested(struct verdict *v)
+{
+	struct session *owner = session_new(), *thief[4], *last = owner;
+	long long end = now_ms() + 20000;
+	int down;
+
+	if (session_open(owner))
+		return bad(v, "honest session: %s", owner->why);
+	for (int i = 0; i < 4; i++) {
+		thief[i] = session_new();
+		thief[i]->beside = last;
+		last = thief[i];
+		session_name(last, (const char *)owner->name);
+		if (session_connect(last))
+			return bad(v, "honest connect: %s", last->why);
+	}
+	for (int i = 0; i < 4; i++)
+		session_send_info(thief[i], 0);
+	do {
+		session_pump(last);
+		down = 0;
+		for (int i = 0; i < 4; i++) {
+			if (thief[i]->got_info)
+				return bad(v, "a name that is in use was taken");
+			down += thief[i]->down;
+		}
+	} while (down < 4 && now_ms() < end);
+	if (down < 4)
+		return bad(v, "%d of 4 were refused", down);
+	if (rnbd_sess_info(owner))
+		return bad(v, "the owner of the name was hurt");
+	return good(v, "all refused");
+}
+
 /* Begins a connected path anew: the old one ends, then the new one is let in. */
 static int come_again(struct verdict *v)
 {
@@ -459,6 +494,7 @@ const struct hostile_case fence_cases[] = {
 	{ "session-uuid-race", "S13", one_uuid },
 	{ "session-name-race", "S12", one_name },
 	{ "session-take-over", "S34", take_over },
+	{ "name-contested", "S34", contested },
 	{ "path-comes-again", "S34", come_again },
 	{ NULL, NULL, NULL },
 };

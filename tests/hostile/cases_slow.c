@@ -245,16 +245,21 @@ static int replaced_by_stranger(struct verdict *v)
 static int replaced_session(struct verdict *v)
 {
 	struct session *dead = session_new(), *s = session_new();
+	long long took;
 
 	if (session_open(dead))
 		return bad(v, "honest session: %s", dead->why);
 	/* It answers no heartbeat any more. */
+	took = now_ms();
 	memcpy(s->name, dead->name, sizeof(s->name));
 	if (session_open(s))
 		return bad(v, "its own dead session keeps the client out: %s", s->why);
 	if (rnbd_sess_info(s))
 		return bad(v, "the new session does not serve");
-	return good(v, "the dead session made room at once");
+	took = now_ms() - took;
+	if (took < 1900 || took > 9000)
+		return bad(v, "the dead session made room after %lld ms", took);
+	return good(v, "the dead session made room after %lld ms", took);
 }
 
 const struct hostile_case slow_cases[] = {
