@@ -13,10 +13,6 @@
 SECS=${SECS:-2} FULL=${FULL:-Y}
 SRV=/sys/class/rnbd-server/ctl/devices
 
-# What counts as a second: the debug kernel has no time to lose.
-SECOND=1000
-[ "$FULL" = Y ] || SECOND=3000
-
 full() { [ "$FULL" = Y ]; }
 direct() { dd "$@" status=none; }
 identity() { cat "/sys/block/$1/rnbd/identity"; }

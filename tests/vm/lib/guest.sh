@@ -152,6 +152,9 @@ wait_until() {
 	done
 }
 
+# What has to happen within a second, in milliseconds; the debug kernel takes its time.
+SECOND=1000
+[ ! -e /sys/kernel/debug/kmemleak ] || SECOND=3000
 # within_ms LIMIT COMMAND...: the command succeeds before so many milliseconds are over. What is
 # late is waited for all the same, so that it does not disturb what comes next.
 within_ms() {
