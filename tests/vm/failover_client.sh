@@ -32,6 +32,8 @@ fi
 KINDS=${KINDS:-$all} kinds=()
 
 heartbeats() { clt_write "$session/heartbeat_interval_ms" "$1" && clt_write "$session/heartbeat_missed_max" "$2"; }
+# hurried COMMAND...: what only a client of ours can do, so that a silent network is noticed sooner.
+hurried() { [ "$CLIENT" = c ] || check "$*" "$@"; }
 both_down() { path_is fo 0 disconnected && path_is fo 1 disconnected; }
 # freeze: for FREEZE seconds the server does nothing. The usual patience is longer than that.
 freeze() {
@@ -60,8 +62,10 @@ for ((n = 0; n < TROUBLES; n++)); do
 	# An attempt by hand may be lost like any other.
 	reconnect) check "$n: reconnect path $i" wait_until 60 path_cut reconnect fo "$i" ;;
 	*)
+		[ "$kind" != netem ] || hurried heartbeats 1000 4
 		check "$n: $kind on path $i" path_cut "$kind" fo "$i"
 		check "the client knows" wait_until 45 path_is fo "$i" disconnected
+		[ "$kind" != netem ] || hurried heartbeats "${patience[@]}"
 		check "IO goes on without path $i" io_moves "$disk" 60 80
 		check "the trouble ends" path_heal "$kind" "$i"
 		;;
