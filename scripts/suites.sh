@@ -82,7 +82,7 @@ run_suite() {
 	reboot) pair_of reboot rust rust reboot CYCLES="$REBOOTS" ;;
 	raid) pair_of raid rust rust reboot:raid CYCLES="$REBOOTS" ;;
 	fileio) pair_of fileio rust rust fileio CYCLES="$REBOOTS" ;;
-	failover-rust-c-*) pair_of "$1" rust c failover AI="$ai" TROUBLES="$((TROUBLES + 1))" ;;
+	failover-rust-c-*) pair_of "$1" rust c failover AI="$ai" TROUBLES="$TROUBLES" ;;
 	failover-*-*)
 		rest=${1#failover-} rest=${rest%-*}
 		pair_of "$1" "${rest%-*}" "${rest#*-}" failover AI="$ai" TROUBLES="$((TROUBLES + 2))"
