@@ -233,7 +233,7 @@ else
 	}
 	check "extend it by another disk" extend
 	grown() { [ "$(blockdev --getsz "/dev/$one")" = 32768 ]; }
-	check "the client follows" within_ms "$SECOND" grown
+	check "the client follows" within_a_second grown
 	check "map another one" rnbd_map l "/dev/$(dm two)"
 	check_eq "it is known by its name" "$(uname -n):two" "$(identity "$RNBD_DEV")"
 	check_eq "its limits are those of the disk" 2097152 "$(limit "$RNBD_DEV" discard_max_bytes)"
@@ -322,7 +322,7 @@ follows() {
 	check "$kind: IO runs" wait_until 20 busy
 	for sectors in "$@"; do
 		check "$kind: resize to $sectors sectors" resize "$sectors"
-		check "$kind: both clients follow within a second" within_ms "$SECOND" sized "$sectors"
+		check "$kind: both clients follow within a second" within_a_second sized "$sectors"
 		check "$kind: the last sector can be read" direct if="/dev/$reader" of=/dev/null bs=4k count=1 \
 			skip=$((sectors / 8 - 1)) iflag=direct
 	done

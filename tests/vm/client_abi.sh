@@ -366,12 +366,12 @@ sizes() { [ "$(blockdev --getsz /dev/rnbd0) $(blockdev --getsz /dev/rnbd1)" = "$
 size() { [ "$(blockdev --getsz "/dev/$1")" = "$2" ]; }
 forget
 truncate -s 128M /tmp/image && losetup -c "$loop"
-check "both disks have grown within a second" within_ms "$SECOND" sizes 262144
+check "both disks have grown within a second" within_a_second sizes 262144
 check_uevents "change, RESIZE=1" rnbd0 "change RESIZE=1"
 truncate -s 48M /tmp/image && losetup -c "$loop"
-check "and shrunk" within_ms "$SECOND" sizes 98304
+check "and shrunk" within_a_second sizes 98304
 dmsetup suspend lab && dmsetup reload lab --table "0 65536 linear /dev/ram0 0" && dmsetup resume lab
-check "the dm device has grown" within_ms "$SECOND" size rnbd2 65536
+check "the dm device has grown" within_a_second size rnbd2 65536
 check "the load goes on" wait $load
 for d in $(rnbd_list); do check "unmap $d" rnbd_unmap "$d"; done
 

@@ -198,10 +198,10 @@ check "map a loop device" rnbd_map a "$loop"
 disk=$RNBD_DEV name=${loop#/dev/}
 dmesg_mark grow
 truncate -s 48M /tmp/image && losetup -c "$loop"
-check "the server sees it grow" within_ms "$SECOND" logged grow "changed from 65536 to 98304 sectors"
+check "the server sees it grow" within_a_second logged grow "changed from 65536 to 98304 sectors"
 dmesg_mark shrink
 truncate -s 16M /tmp/image && losetup -c "$loop"
-check "and shrink" within_ms "$SECOND" logged shrink "changed from 98304 to 32768 sectors"
+check "and shrink" within_a_second logged shrink "changed from 98304 to 32768 sectors"
 check_fails "behind the end nothing is read" direct if="/dev/$disk" of=/dev/null bs=4k count=1 skip=5000 iflag=direct
 check_write "revalidate with another word" EINVAL "$SRV/$name/revalidate" 2
 check_write "revalidate" ok "$SRV/$name/revalidate" 1
@@ -210,13 +210,13 @@ second=$RNBD_DEV
 sectors() { [ "$(blockdev --getsz "/dev/$disk")" = "$1" ] && [ "$(blockdev --getsz "/dev/$second")" = "$1" ]; }
 for size in 24 64 8 32; do
 	truncate -s ${size}M /tmp/image && losetup -c "$loop"
-	check "both clients follow to $size MiB" within_ms "$SECOND" sectors $((size * 2048))
+	check "both clients follow to $size MiB" within_a_second sectors $((size * 2048))
 done
 check "the disk works to its new end" direct if=/dev/zero of="/dev/$disk" bs=1M seek=31 count=1 oflag=direct
 echo 8192 >"/sys/block/$disk/rnbd/resize"
 check_eq "a size set by hand" 8192 "$(blockdev --getsz "/dev/$disk")"
 check_write "revalidate on the server" ok "$SRV/$name/revalidate" 1
-check "puts it right" within_ms "$SECOND" sectors 65536
+check "puts it right" within_a_second sectors 65536
 check "unmap" rnbd_unmap "$second"
 
 # --- IO in one piece --------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ check "it can be written" direct if=/dev/urandom of="/dev/$RNBD_DEV" bs=64k coun
 check "and is the file" cmp -n 524288 "/dev/$RNBD_DEV" /tmp/sparse
 truncate -s 12M /tmp/sparse
 longer() { [ "$(blockdev --getsz "/dev/$RNBD_DEV")" = 24576 ]; }
-check "the client follows when it grows" within_ms "$SECOND" longer
+check "the client follows when it grows" within_a_second longer
 rnbd_unmap "$RNBD_DEV"
 
 # --- regular files -----------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ check "but read" rnbd_map g /back/log access_mode=ro
 map_refused "a pipe is not opened" ENOTBLK "sessname=g device_path=/back/fifo" "neither a block device nor a regular file"
 dmesg_mark file
 truncate -s 40M /back/image
-check "the server sees the file grow" within_ms "$SECOND" logged file "changed from 65536 to 81920 sectors"
+check "the server sees the file grow" within_a_second logged file "changed from 65536 to 81920 sectors"
 check_write "force_close of a file" ok "$SRV/$name/sessions/f/force_close" 1
 check "the disk fails" write_fails "$disk"
 for d in $(rnbd_list); do rnbd_unmap "$d"; done

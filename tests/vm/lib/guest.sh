@@ -152,9 +152,6 @@ wait_until() {
 	done
 }
 
-# What has to happen within a second, in milliseconds; the debug kernel takes its time.
-SECOND=1000
-[ ! -e /sys/kernel/debug/kmemleak ] || SECOND=3000
 # within_ms LIMIT COMMAND...: the command succeeds before so many milliseconds are over. What is
 # late is waited for all the same, so that it does not disturb what comes next.
 within_ms() {
@@ -165,6 +162,13 @@ within_ms() {
 	took=$((($(date +%s%N) - began) / 1000000))
 	note "after $took ms"
 	[ "$took" -le "$limit" ]
+}
+
+# within_a_second COMMAND...: the same; the debug kernel gets three.
+within_a_second() {
+	local second=1000
+	[ ! -e /sys/kernel/debug/kmemleak ] || second=3000
+	within_ms "$second" "$@"
 }
 
 # --- networks ---------------------------------------------------------------
