@@ -55,7 +55,7 @@ run_suite() {
 		;;
 	client-abi-c) client_abi_c ;;
 	force-c) force_c ;;
-	held) vm held held.sh --timeout $((240 * SLOW)) --mem 1536 ;;
+	held) vm held held.sh --timeout $((240 * SLOW)) --mem 1536 --env CLOSES=$((30 / SLOW)) ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 ;;
 	access) access ;;
