@@ -166,9 +166,11 @@ within_ms() {
 
 # within_a_second COMMAND...: the same; the debug kernel gets three.
 within_a_second() {
-	local second=1000
-	[ ! -e /sys/kernel/debug/kmemleak ] || second=3000
-	within_ms "$second" "$@"
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		within_ms 3000 "$@"
+	else
+		within_ms 1000 "$@"
+	fi
 }
 
 # --- networks ---------------------------------------------------------------
