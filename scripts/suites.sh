@@ -43,7 +43,7 @@ run_suite() {
 	hostile-server) hostile_server ;;
 	hostile-[YN]) hostile "$ai" ;;
 	stats) vm stats stats.sh --timeout $((180 * SLOW)) --mem 1536 ;;
-	stats-c) stats_c ;;
+	stats-c) on_c stats-c stats.sh ;;
 	heartbeat)
 		vm heartbeat heartbeat.sh --timeout $((360 * SLOW)) --mem 2048 --env CYCLES=$((CYCLES / 200 + 1)) \
 			--env LIMIT_MS=$((SLOW == 1 ? 2000 : 3000))
@@ -53,8 +53,8 @@ run_suite() {
 	client-abi)
 		vm client-abi client_abi.sh --timeout $((300 * SLOW)) --mem 2048 --file "$TOP/build/tools/uevents:/lab/uevents"
 		;;
-	client-abi-c) client_abi_c ;;
-	force-c) force_c ;;
+	client-abi-c) on_c client-abi-c client_abi.sh ;;
+	force-c) on_c force-c force.sh ;;
 	held) vm held held.sh --timeout $((240 * SLOW)) --mem 1536 --env CLOSES=$((30 / SLOW)) ;;
 	force) vm force force.sh --timeout $((300 * SLOW)) --mem 2048 ;;
 	server-abi) vm server-abi server_abi.sh --timeout $((300 * SLOW)) --mem 2048 --env SECS=2 ;;
@@ -73,7 +73,7 @@ run_suite() {
 	fencing-*) fencing "$ai" ;;
 	cycles) cycles cycles ;;
 	faults) on_debug_kernel faults ;;
-	cycles-debug) LIMIT=900 on_debug_kernel cycles cycles-debug ;;
+	cycles-debug) on_debug_kernel cycles cycles-debug ;;
 	manypaths | outage | swap | stack | powercut | stamp) "$1" ;;
 	interop-*)
 		rest=${1#interop-} rest=${rest%-*}
@@ -155,26 +155,10 @@ stamp() {
 	vm stamp stamp.sh --timeout 120 --file "$TOP/build/other/rtrs_client.ko:/lab/other/rtrs_client.ko"
 }
 
-# stats_c: the same checks against the C modules, so that the formats are theirs.
-stats_c() {
-	"$VM" run --name stats-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/stats.sh" \
-		--timeout 180 --mem 1536 --env IMPL=c
-}
-
-client_abi_c() {
-	"$VM" run --name client-abi-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/client_abi.sh" \
-		--timeout 200 --mem 2048 --env CLIENT=c --file "$TOP/build/tools/uevents:/lab/uevents"
-}
-
-force_c() {
-	"$VM" run --name force-c --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/force.sh" \
-		--timeout 200 --mem 2048 --env CLIENT=c
-}
-
-# on_c NAME SCRIPT: the checks of what C has, too, against the modules of C.
+# on_c NAME SCRIPT: the checks of what C has, too, against the modules of C, so that the formats are theirs.
 on_c() {
-	"$VM" run --name "$1" --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/$2" \
-		--timeout 300 --mem 2048 --env IMPL=c
+	"$VM" run --name "$1" --virtual-time --ko "$PEERS" --script "$TOP/tests/vm/$2" --timeout 300 --mem 2048 \
+		--env IMPL=c --file "$TOP/build/tools/uevents:/lab/uevents"
 }
 
 hostile_build() {
@@ -218,7 +202,7 @@ fencing() { transport "fencing-$1" fencing.sh AI="$1" ROUNDS="$CUTS" SECS=3; }
 # on_debug_kernel COMMAND...: what is shown there alone, whatever the mode: allocations fail, leaks
 # are found, locks are watched.
 on_debug_kernel() {
-	local KERNEL=debug KO SLOW=4 SLAB_KIB=16384
+	local KERNEL=debug KO SLOW=4 SLAB_KIB=16384 LIMIT=900
 	"$TOP/scripts/lab/debug-kernel.sh" && "$TOP/scripts/lab/modules.sh" debug KX_TESTS=m || return
 	KO=$TOP/build/$(cat "$CACHE/debug-$KV/release")
 	"$@"
@@ -241,7 +225,7 @@ stack() { transport stack stack.sh SECS="$((LOAD < 10 ? LOAD : 10))" STRESS="$ST
 powercut() { transport powercut powercut.sh ROUNDS=$((CUTS * 2)); }
 # One CPU: fewer connections, fewer allocations.
 faults() {
-	SMP=1 LIMIT=900 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 3))"
+	SMP=1 transport faults faults.sh STEP="$STEP" RANDOM_ROUNDS="$((CUTS * 3))"
 }
 
 # pair_of NAME SERVER CLIENT SCRIPT[:SCRIPT] [NAME=VALUE...]: SCRIPT_server.sh and SCRIPT_client.sh.

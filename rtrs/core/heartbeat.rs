@@ -38,6 +38,7 @@ use kernel_ext::{
 use rtrs_logic::heartbeat::{
     parse_number,
     Limits,
+    Question,
     RoundTrip,
     Tick,
     Watch, //
@@ -138,12 +139,6 @@ fn refused_missed() -> Error {
     EINVAL
 }
 
-/// Nobody waits for a sign of life.
-const NOT_ASKED: u64 = 0;
-
-/// Somebody does, and the next look of the timer asks for it.
-const TO_BE_ASKED: u64 = 1;
-
 /// What a running heartbeat consists of.
 struct Beat {
     path: Arc<dyn HeartbeatPath>,
@@ -161,9 +156,8 @@ pub struct Heartbeat {
     settings: Arc<Settings>,
     /// Whether something arrived since the timer looked last.
     heard: Atomic<u32>,
-    /// When the peer was asked for a sign of life that it owes, in milliseconds; [`NOT_ASKED`] or
-    /// [`TO_BE_ASKED`]. See [`Heartbeat::ask`].
-    asked_ms: Atomic<u64>,
+    /// [`Question`]: whether the peer owes a sign of life, and since when.
+    question: Atomic<u64>,
     /// [`RoundTrip`]: when the outstanding message was sent.
     sent_ns: Atomic<u64>,
     latency_ns: Atomic<u64>,
@@ -184,7 +178,7 @@ impl Heartbeat {
                 beat <- new_irq_spinlock!(None, "rtrs_core::heartbeat"),
                 settings,
                 heard: Atomic::new(0),
-                asked_ms: Atomic::new(NOT_ASKED),
+                question: Atomic::new(Question::NONE.to_raw()),
                 sent_ns: Atomic::new(RoundTrip::IDLE.to_raw()),
                 latency_ns: Atomic::new(0),
             }),
@@ -227,23 +221,19 @@ impl Heartbeat {
     /// Has the next look of the timer, which comes within a second, ask the peer for a sign of
     /// life, whether a heartbeat is due or not. One caller at a time. Any context.
     pub fn ask(&self) {
-        self.asked_ms.store(TO_BE_ASKED, Relaxed);
+        self.question.store(Question::WANTED.to_raw(), Relaxed);
     }
 
     /// For how many milliseconds the peer has owed a sign of life since it was asked, 0 if it is
     /// yet to be asked; none if it has given one, which anything is that arrives. Any context.
     pub fn owed_ms(&self) -> Option<u64> {
-        match self.asked_ms.load(Relaxed) {
-            NOT_ASKED => None,
-            TO_BE_ASKED => Some(0),
-            asked => Some(time::now_ms().saturating_sub(asked)),
-        }
+        Question::from_raw(self.question.load(Relaxed)).owed_ms(time::now_ms())
     }
 
     /// The answer to a heartbeat arrived. Any context. An answer that nobody waits for is
     /// ignored and returns false.
     pub fn acknowledged(&self) -> bool {
-        self.asked_ms.store(NOT_ASKED, Relaxed);
+        self.question.store(Question::NONE.to_raw(), Relaxed);
         let sent = self.sent_ns.xchg(RoundTrip::IDLE.to_raw(), Full);
         let Some(latency) = RoundTrip::from_raw(sent).answered(time::now_ns()) else {
             return false;
@@ -273,12 +263,14 @@ impl Heartbeat {
         let heard = self.heard.xchg(0, Relaxed) != 0;
         let now = time::now_ms();
         let tick = beat.watch.look(heard, now, self.settings.limits());
-        // Whoever was asked at an earlier look has been heard since.
-        if heard && self.asked_ms.load(Relaxed) > TO_BE_ASKED {
-            self.asked_ms.store(NOT_ASKED, Relaxed);
-        }
-        let asked = now.max(TO_BE_ASKED.saturating_add(1));
-        let asks = self.asked_ms.cmpxchg(TO_BE_ASKED, asked, Relaxed).is_ok();
+        let question = Question::from_raw(self.question.load(Relaxed));
+        let next = question.look(heard, now);
+        // If it fails, the answer has come, or the question, at this very moment.
+        let stepped = self
+            .question
+            .cmpxchg(question.to_raw(), next.to_raw(), Relaxed)
+            .is_ok();
+        let asks = stepped && question == Question::WANTED;
         Some((beat.path.clone(), tick, asks))
     }
 }

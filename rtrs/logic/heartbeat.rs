@@ -154,7 +154,7 @@ impl Watch {
     }
 
     /// How long the peer has been silent at `now`, at most.
-    pub const fn silence_ms(&self, now: u64) -> u64 {
+    const fn silence_ms(&self, now: u64) -> u64 {
         now.saturating_sub(self.quiet_since)
     }
 
@@ -238,5 +238,54 @@ impl RoundTrip {
     /// there was no message.
     pub fn answered(self, now_ns: u64) -> Option<u64> {
         (self != Self::IDLE).then(|| now_ns.saturating_sub(self.sent).max(1))
+    }
+}
+
+/// A question for a sign of life that is asked out of turn, because somebody will not wait until
+/// the patience is over. Whatever arrives after it was sent is the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// Milliseconds when it was sent; 0 is no question, 1 one that is not sent yet.
+    sent: u64,
+}
+
+impl Question {
+    /// There is none, or it was answered.
+    pub const NONE: Self = Self { sent: 0 };
+
+    /// The next look sends it.
+    pub const WANTED: Self = Self { sent: 1 };
+
+    /// The value for an atomic.
+    pub const fn to_raw(self) -> u64 {
+        self.sent
+    }
+
+    /// The value out of an atomic.
+    pub const fn from_raw(sent: u64) -> Self {
+        Self { sent }
+    }
+
+    /// What becomes of it with a look at `now`, when something was `heard` since the last look
+    /// or was not. One that was wanted is sent.
+    pub fn look(self, heard: bool, now: u64) -> Self {
+        match self {
+            Self::NONE => self,
+            Self::WANTED => Self {
+                sent: now.max(Self::WANTED.sent.saturating_add(1)),
+            },
+            _ if heard => Self::NONE,
+            _ => self,
+        }
+    }
+
+    /// For how long the answer has been owed at `now`, which is 0 before it is sent; none if
+    /// nothing is owed.
+    pub fn owed_ms(self, now: u64) -> Option<u64> {
+        match self {
+            Self::NONE => None,
+            Self::WANTED => Some(0),
+            _ => Some(now.saturating_sub(self.sent)),
+        }
     }
 }

@@ -17,8 +17,10 @@ unpack() {
 	local base
 	base=$(printf '%s' "$KV" | sed -E 's/^([0-9]+\.[0-9]+).*/\1/')
 	# Of this kernel, and not of another one with the same first two numbers.
-	[ "$(in_root dpkg-query -W -f '${Version}\n' "linux-source-$base" "linux-headers-$KV" | uniq | wc -l)" = 1 ] ||
-		die "linux-source-$base is not that of $KV"
+	if [ "$(in_root dpkg-query -W -f '${Version}\n' "linux-source-$base" "linux-headers-$KV" | uniq | wc -l)" != 1 ]; then
+		rm -f "$ROOT/.lab-kernel-$KV"
+		die "linux-source-$base has become that of another kernel than $KV; run the command again, which installs it"
+	fi
 	rm -rf --one-file-system "$OUT/source" "$OUT/source.tmp"
 	mkdir -p "$OUT/source.tmp"
 	in_root tar -C "/cache/$KV/source.tmp" --strip-components=1 -xf "/usr/src/linux-source-$base.tar.xz"

@@ -75,13 +75,13 @@ repair() {
 		in_root apt-get install -y --no-install-recommends --fix-broken
 }
 
-# newest_kernel: the release that backports has now.
+# newest_kernel: the release that backports has now. Without any kernel yet, what apt knew last will do.
 newest_kernel() {
 	mkdir -p "$CACHE/log"
-	in_root timeout 120 apt-get update --error-on=any -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
-		>"$CACHE/log/newest_kernel.log" 2>&1 &&
+	{ in_root timeout 120 apt-get update --error-on=any -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+		>"$CACHE/log/newest_kernel.log" 2>&1 || ! has_kernel "$1"; } &&
 		in_root apt-cache -t "$SUITE-backports" depends linux-image-amd64 |
-		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p;' | tail -n 1
+		sed -n 's/.*Depends: linux-image-\([0-9].*\)$/\1/p' | tail -n 1
 }
 
 # Packages come in two groups: the kernel's from backports (libelf-dev too: the
@@ -120,7 +120,7 @@ may_stay() {
 # follow_backports PRESENT: goes on with the newest kernel, or with PRESENT if there is no way.
 follow_backports() {
 	local newest
-	newest=$(newest_kernel) || newest=
+	newest=$(newest_kernel "$1") || newest=
 	if [ -n "$newest" ] && (take_kernel "$newest"); then
 		printf '%s\n' "$newest" >"$CACHE/kernel-release.tmp"
 		mv "$CACHE/kernel-release.tmp" "$CACHE/kernel-release"

@@ -3,15 +3,15 @@
 #
 # What an administrator of the client sees and does with a mapped disk: every file, every errno,
 # uevents, the loss of the server and its return. One VM, both roles; /lab/uevents is
-# tests/tools/uevents.c. Environment: CLIENT=rust|c, whose modules these are; what only ours have
+# tests/tools/uevents.c. Environment: IMPL=rust|c, whose modules these are; what only ours have
 # is left out for C.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
-CLIENT=${CLIENT:-rust}
+IMPL=${IMPL:-rust}
 map=$RNBD_CTL/map_device
 P=path=ip:10.0.0.1
-ours() { [ "$CLIENT" = rust ]; }
+ours() { [ "$IMPL" = rust ]; }
 
 check "network" setup_loopback_rxe
 modprobe brd rd_nr=2 rd_size=65536 && modprobe loop && modprobe dm-mod || bail "backends"

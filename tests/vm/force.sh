@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Unmapping with force: under IO, with a mounted file system, with a server that does not answer.
-# One VM, both roles. Environment: CLIENT=rust|c; a C client waits for IO in flight, so what
+# One VM, both roles. Environment: IMPL=rust|c; a C client waits for IO in flight, so what
 # hangs on purpose is left out for it, and so is unloading while disks are being unmapped.
 
 . /lab/lib/guest.sh
 . /lab/lib/rnbd.sh
-CLIENT=${CLIENT:-rust}
+IMPL=${IMPL:-rust}
 
 check "network" setup_loopback_rxe
 modprobe brd rd_nr=10 rd_size=65536 && modprobe -a dm-mod dm-delay || bail "backends"
@@ -84,7 +84,7 @@ umount /mnt
 check "unmap" rnbd_unmap "$RNBD_DEV"
 
 # --- a server that does not answer any more -------------------------------------------------------------------
-if [ "$CLIENT" = rust ]; then
+if [ "$IMPL" = rust ]; then
 	check "map" rnbd_map f "$slow"
 	disk=$RNBD_DEV rnbd=/sys/block/$RNBD_DEV/rnbd
 	check "map another disk of the session" rnbd_map f /dev/ram2
@@ -169,7 +169,7 @@ unload_round() {
 	check_eq "no disk is left" "" "$(rnbd_list)"
 	modprobe rnbd_client
 }
-if [ "$CLIENT" = rust ]; then
+if [ "$IMPL" = rust ]; then
 	for row in "0 unmap" "0 rmmod" "0.02 rmmod" "0.1 rmmod" "0.3 rmmod"; do
 		# shellcheck disable=SC2086  # Two words.
 		unload_round $row

@@ -207,3 +207,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_question_is_sent_once_and_answered_by_anything() {
+    let none = Question::NONE;
+    assert_eq!(none.owed_ms(5000), None);
+    assert_eq!(none.look(true, 5000), none);
+    assert_eq!(none.look(false, 5000), none);
+
+    // What was heard before it was sent is no answer; nor is it owed for any time yet.
+    let wanted = Question::WANTED;
+    assert_eq!(wanted.owed_ms(5000), Some(0));
+    let sent = wanted.look(true, 5000);
+    assert_eq!(sent, wanted.look(false, 5000));
+    assert_eq!(sent.owed_ms(5000), Some(0));
+    assert_eq!(sent.owed_ms(7000), Some(2000));
+
+    // Looking again sends nothing and forgives nothing; hearing does.
+    assert_eq!(sent.look(false, 6000), sent);
+    assert_eq!(sent.look(true, 6000), none);
+
+    // However early it is.
+    for now in 0..4 {
+        let sent = wanted.look(false, now);
+        assert!(sent != none && sent != wanted);
+        assert_eq!(Question::from_raw(sent.to_raw()), sent);
+    }
+}
