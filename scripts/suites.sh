@@ -108,9 +108,12 @@ cargo_tests() {
 
 # --- suites of one VM --------------------------------------------------------------------
 vm() {
-	local name=$1 script=$2
+	local name=$1 script=$2 queue=()
 	shift 2
-	"$VM" run --name "$name" --kernel "$KERNEL" --virtual-time --ko "$KO" --script "$TOP/tests/vm/$script" "$@"
+	# There every chunk costs time with every connect; one suite has as many as by default.
+	[ "$MODE" != debug ] || [[ $name == loopback-* ]] || queue=(--append rtrs_server.sess_queue_depth=128)
+	"$VM" run --name "$name" --kernel "$KERNEL" --virtual-time --ko "$KO" --script "$TOP/tests/vm/$script" \
+		"${queue[@]}" "$@"
 }
 
 # pair SERVER CLIENT AI: an interop run; SERVER and CLIENT are rust or c.
@@ -180,7 +183,8 @@ loopback() {
 
 # paths EXTENSIONS AI: paths come and go under IO.
 paths() {
-	vm "paths-$1" paths.sh --timeout $((300 * SLOW)) --mem 2048 --env EXT="$1" --env AI="$2"
+	vm "paths-$1" paths.sh --timeout $((300 * SLOW)) --mem 2048 --env EXT="$1" --env AI="$2" \
+		--env CYCLES=$((SLOW == 1 ? 2 : 1))
 }
 
 tools_build() {

@@ -35,7 +35,7 @@ TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1 STRESS=4
 longer() { echo $((MINUTES >= 60 ? $1 : $1 * MINUTES < 60 ? 1 : $1 * MINUTES / 60)); }
 case $MODE in
 quick | host) ;;
-debug) KERNEL=debug LIES=some SECS=2 CYCLES=20 SLAB_KIB=16384 DEPTH=60 SLOW=4
+debug) KERNEL=debug LIES=some SECS=2 CYCLES=10 SLAB_KIB=16384 DEPTH=60 SLOW=4
 	TROUBLES=1 CONNECTS=10 PATHS=6 LOAD=2 STEP=5 ;;
 soak) LIAR_ARGS=--slow TROUBLES=$(longer 20) CUTS=$(longer 5) CONNECTS=$(longer 1000) PATHS=$(longer 200)
 	LOAD=$(longer 120) REBOOTS=$(longer 3) STRESS=$(longer 300)
