@@ -21,9 +21,9 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
 	[quick]="faults cycles-debug paths-N fencing-N failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
-	[debug]="hostile-N held faults manypaths cycles cycles-debug powercut server-abi access backends
-		client-abi stack swap loopback-N paths-N fencing-Y fencing-N server_paths server_limits attempts
-		limits selffile stats heartbeat netns polled failover-N outage"
+	[debug]="hostile-N faults manypaths cycles cycles-debug powercut backends stack swap loopback-N paths-N
+		fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns
+		polled failover-N outage"
 )
 # What cannot run on the debug kernel: other builds, the C modules of the stock kernel, and
 # pairs, because without KVM the two virtual clocks drift apart.
@@ -110,8 +110,11 @@ cargo_tests() {
 vm() {
 	local name=$1 script=$2 queue=()
 	shift 2
-	# There every chunk costs time with every connect; one suite has as many as by default.
-	[ "$MODE" != debug ] || [[ $name == loopback-* ]] || queue=(--append rtrs_server.sess_queue_depth=128)
+	# On the debug kernel every chunk costs time with every connect: few suites need as many as by default.
+	case $MODE-$name in
+	debug-loopback-* | debug-server-abi | debug-client-abi | debug-stats) ;;
+	debug-*) queue=(--append rtrs_server.sess_queue_depth=128) ;;
+	esac
 	"$VM" run --name "$name" --kernel "$KERNEL" --virtual-time --ko "$KO" --script "$TOP/tests/vm/$script" \
 		"${queue[@]}" "$@"
 }
