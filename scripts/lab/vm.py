@@ -18,6 +18,7 @@ import time
 
 import image
 from machine import Machine, die_with_parent
+from unpacked import unpacked
 
 DMESG, DIED, TIMEOUT = 97, 98, 99
 # With --virtual-time the limit is one of processor time, which a machine that hangs spends as
@@ -170,6 +171,8 @@ class Run:
         with open("/cache/initramfs/lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             base = image.make_base("/cache/initramfs", modules, release)
+            if opts.accel != "kvm" and not opts.icount:
+                kernel = unpacked(kernel, "/cache/unpacked", release)
         initrd = f"{self.folder}/initrd{tag}"
         image.append_overlay(base, release, f"/src/build/vm/{opts.name}/{role or 'vm'}", initrd)
         folder = f"{self.folder}/vm{tag}"

@@ -86,7 +86,7 @@ dmesg_mark attempts
 check "the first network is cut" lose
 before=$(failures)
 said() { dmesg_since attempts | grep -c "path to ip:10.0.0.1: no attempt to connect is left; write 1 to its file reconnect"; }
-check "the log says when none is left" wait_until 120 eval '[ "$(said)" = 1 ]'
+check "the log says when none is left" wait_until 120 eval 'sleep 1; [ "$(said)" = 1 ]'
 check_eq "after two" 2 "$(($(failures) - before))"
 heal 0
 check "it stays down when the network is back" stays_down 45

@@ -360,7 +360,7 @@ check_write "map the loop device" ok $map "sessname=abi $P device_path=$loop"
 check_write "and read-only by another client" ok $map "sessname=abi2 $P device_path=$loop access_mode=ro"
 check_write "and a dm device" ok $map "sessname=abi device_path=$dm"
 fio --name=load --filename=/dev/rnbd0 --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=16 --size=16m --time_based \
-	--runtime=8 --output=/tmp/load >/dev/null 2>&1 &
+	--thinktime=5ms --runtime=8 --output=/tmp/load >/dev/null 2>&1 &
 load=$!
 sizes() { [ "$(blockdev --getsz /dev/rnbd0) $(blockdev --getsz /dev/rnbd1)" = "$1 $1" ]; }
 size() { [ "$(blockdev --getsz "/dev/$1")" = "$2" ]; }

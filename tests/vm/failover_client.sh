@@ -79,7 +79,8 @@ for ((n = 0; n < TROUBLES; n++)); do
 done
 check "no error and no miscompare" load_stop
 note "requests sent again over another path: $(failed_over fo)"
-check "there were such" test "$(failed_over fo)" -gt 0
+# A few cuts may all come between two bursts of the load, or end where they began.
+[ "$TROUBLES" -lt 10 ] || check "there were such" test "$(failed_over fo)" -gt 0
 check "unmap" rnbd_unmap "$disk"
 check "unload" modprobe -r rnbd_client
 signal end

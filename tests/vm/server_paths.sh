@@ -80,7 +80,7 @@ check "unmap" unmap_all
 check "two paths" rnbd_map two /dev/ram0 $V4 $V6
 check "both serve" wait_until 20 has_paths two 2
 rm -f /tmp/reader.stop
-fio_verify "/dev/$RNBD_DEV" 8 --size=8m --iodepth=16 >/tmp/two.log 2>&1 &
+fio_verify "/dev/$RNBD_DEV" 8 --size=8m --iodepth=16 --thinktime=5ms >/tmp/two.log 2>&1 &
 FIO=$!
 sleep 2
 dir=$(find $SRV/two/paths -mindepth 1 -maxdepth 1 -name '*10.0.0.1*')

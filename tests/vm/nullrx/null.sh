@@ -35,7 +35,7 @@ check_eq "geometry" "/dev/kx0: 2048 cylinders, 4 heads, 16 sectors/track" "$(sfd
 
 check "requests that end at once" io --filename=/dev/kx0 --rw=randrw --bs=64k --ioengine=libaio --iodepth=16
 check "requests that end later" io --filename=/dev/kx1 --rw=randrw --bsrange=512-256k --blockalign=512 --ioengine=libaio --iodepth=32 --numjobs=2
-check "polled requests" io --filename=/dev/kx1 --rw=randread --bs=4k --ioengine=io_uring --hipri --iodepth=8
+check "polled requests" io --filename=/dev/kx1 --rw=randread --bs=4k --ioengine=io_uring --hipri --iodepth=8 --runtime=1
 check "trim" io --filename=/dev/kx1 --rw=randtrim --bs=64k
 check "flush" io --filename=/dev/kx1 --rw=randwrite --bs=4k --fsync=1
 check "discard" blkdiscard -f /dev/kx1
