@@ -20,7 +20,7 @@ PAIR_SUITES="interop-rust-rust-Y interop-rust-rust-N interop-rust-c-Y interop-ru
 # What a mode leaves out. A debug run is to take 25 minutes; a quick one leaves out what another
 # shows with the other keys, and what the debug kernel alone can do.
 declare -A LEFT_OUT_OF=(
-	[quick]="faults cycles-debug paths-N fencing-N failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
+	[quick]="faults cycles-debug paths-N fencing-N failover-N failover-rust-rust-N failover-c-rust-Y failover-rust-c-N"
 	[debug]="hostile-N faults manypaths cycles cycles-debug powercut backends stack swap loopback-N paths-N
 		fencing-Y fencing-N server_paths server_limits attempts limits selffile stats heartbeat netns
 		polled failover-N outage"

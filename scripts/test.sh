@@ -28,7 +28,7 @@ ONLY="$*"
 
 # --- how long everything is ---------------------------------------------------------------
 KERNEL=stock
-SECS=6 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 SLOW=1 LIES=all LIAR_ARGS=
+SECS=4 INTEROP_SECS=20 CYCLES=200 SLAB_KIB=2048 DEPTH=1500 SLOW=1 LIES=all LIAR_ARGS=
 # Of the transport's suites: cuts per policy, rounds, connects, paths, short loads.
 TROUBLES=3 CUTS=1 CONNECTS=60 PATHS=16 LOAD=4 REBOOTS=1 STEP=1 STRESS=4
 # longer LENGTH: it, or that part of it which the soak's time is of an hour.

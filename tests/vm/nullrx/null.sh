@@ -9,7 +9,7 @@
 . /lab/lib/guest.sh
 
 limit() { cat "/sys/block/kx0/queue/$1"; }
-io() { fio --name=io --direct=1 --time_based --runtime=3 --output-format=terse "$@" >/dev/null; }
+io() { fio --name=io --direct=1 --time_based --runtime=2 --output-format=terse "$@" >/dev/null; }
 # order SECTOR: a write of three sectors, which kx0 understands as an order.
 order() {
 	dd if=/dev/zero of=/dev/kx0 bs=1536 count=1 seek=$(($1 * 512)) oflag=direct,seek_bytes conv=notrunc 2>&1
